@@ -1,0 +1,136 @@
+// One table of kernels per backend and ISA: what ops call, what cpu/ and cuda/ fill. An empty row means: no kernel.
+// Arguments are plain data; ops have checked every shape, dtype and option before a kernel sees them.
+#pragma once
+#include "../attention/pattern.h"
+#include "kv_cache_view.h"
+#include "parallel.h"
+#include "tensor_view.h"
+
+namespace longspan {
+
+struct CopyArgs {  // out[...] = in[...] with dtype conversion; same shape, any strides
+  TensorView in, out;
+};
+
+struct EmbeddingArgs {
+  TensorView ids;     // [n] int32
+  TensorView weight;  // [vocabSize, hiddenSize] float32, float16 or bfloat16
+  TensorView out;     // [n, hiddenSize] float32 or bfloat16, contiguous
+};
+
+struct NormArgs {  // rmsNorm: bias absent and centre false; layerNorm: centre true. Over the last axis.
+  TensorView x, weight, bias, out;  // weight and bias may be absent; statistics in float32
+  float epsilon;
+  bool centre;
+};
+
+struct RopeArgs {
+  TensorView x;            // [batch, seqLen, numHeads, headDim]
+  TensorView positions;    // [seqLen] or [batch, seqLen], int32
+  TensorView frequencies;  // [rotaryDim / 2] float32 or float64 carried as float32 pairs: see ops/rope.cc
+  const double* frequencies64;  // [rotaryDim / 2], kept alive by the op
+  int64_t numFrequencies;
+  float attentionScale;
+  bool interleaved;
+  TensorView out;
+};
+
+enum class Activation : uint8_t { None, Silu, Gelu, GeluTanh, Relu };
+
+struct GatedArgs {  // out = activation(gate) * up; up absent: activation(gate)
+  TensorView gate, up, out;
+  Activation activation;
+};
+
+enum class BinaryOp : uint8_t { Add, Mul };
+struct BinaryArgs {  // broadcast over leading axes of b is resolved by zero strides
+  TensorView a, b, out;
+  BinaryOp op;
+};
+
+struct SoftmaxArgs {  // over the last axis
+  TensorView x, out;
+};
+struct NllArgs {      // out[i] = logsumexp(logits[i]) - logits[i][targets[i]]
+  TensorView logits;  // [n, vocabSize] float32
+  TensorView targets; // [n] int32
+  TensorView out;     // [n] float32
+};
+struct TopKArgs {     // the k largest of the last axis, descending; ties: the lower index first. argmax is k = 1
+  TensorView x;       // [rows, n]
+  TensorView values;  // [rows, k] float32, may be absent
+  TensorView indices; // [rows, k] int32
+};
+
+// Weights are packed once, at load: panels of 64 columns, [n/64][k][64] (float32, float16: one unit a value;
+// bfloat16: [n/64][k/2][64][2]), n and k padded with zeros.
+struct PackArgs {
+  TensorView weight;  // [outFeatures, inFeatures], any strides, float32, float16 or bfloat16
+  void* packed;       // packedBytes(...) bytes, 64-byte aligned
+  DType dtype;        // of the panels
+};
+struct PackedWeight {
+  const void* data = nullptr;
+  DType dtype = DType::Float32;
+  int64_t outFeatures = 0, inFeatures = 0;
+};
+struct MatmulArgs {  // out[m, n] = activation(x[m, k] w[n, k]^T + bias) + residual
+  TensorView x;      // [m, k] float32 or bfloat16, rows contiguous
+  PackedWeight weight;
+  TensorView bias;      // [n] float32, may be absent
+  TensorView residual;  // [m, n], may be absent, may be out itself
+  TensorView out;       // [m, n] float32 or bfloat16
+};
+
+struct AttentionArgs {
+  TensorView q;    // [batch, seqLenQ, numHeads, headDim]
+  TensorView k;    // [batch, seqLenKV, numKVHeads, headDim]
+  TensorView v;    // [batch, seqLenKV, numKVHeads, valueDim]
+  TensorView out;  // [batch, seqLenQ, numHeads, valueDim]
+  TensorView lse;  // [batch, numHeads, seqLenQ] float32, may be absent
+  KVCacheView cache;  // instead of k and v when cache.slabs is set
+  float scale;
+  float softcap;            // 0: none
+  TensorView alibiSlopes;   // [numHeads] float32, may be absent
+  TensorView bias;          // [batch, numHeads, seqLenQ, seqLenKV] with zero strides where broadcast, may be absent
+  TensorView sinkLogits;    // [numHeads] float32, may be absent
+  const struct Pattern* pattern;
+};
+struct MergeArgs {  // parts of attention over disjoint key sets
+  int parts;
+  const TensorView* outs;  // [batch, seqLenQ, numHeads, valueDim]
+  const TensorView* lses;  // [batch, numHeads, seqLenQ]
+  TensorView out, lse;
+};
+struct CacheAppendArgs {
+  KVCacheView cache;
+  int64_t position;  // of the first new key
+  TensorView k, v;   // [1, n, numKVHeads, headDim]
+};
+
+struct Ceilings {  // what this machine can do, measured now with this ISA; for bench and doctor
+  double float32FlopsPerSecond, bfloat16FlopsPerSecond, readBytesPerSecond;
+};
+
+struct Backend {
+  const char* name;      // "avx512bf16", "cuda", ...
+  bool (*isSupported)();  // by the processor we run on
+  bool nativeBFloat16;   // bfloat16 products without widening
+  void (*copy)(const CopyArgs&, Parallel&);
+  void (*embedding)(const EmbeddingArgs&, Parallel&);
+  void (*norm)(const NormArgs&, Parallel&);
+  void (*rope)(const RopeArgs&, Parallel&);
+  void (*gated)(const GatedArgs&, Parallel&);
+  void (*binary)(const BinaryArgs&, Parallel&);
+  void (*softmax)(const SoftmaxArgs&, Parallel&);
+  void (*nll)(const NllArgs&, Parallel&);
+  void (*topK)(const TopKArgs&, Parallel&);
+  void (*pack)(const PackArgs&, Parallel&);
+  void (*matmul)(const MatmulArgs&, Parallel&);
+  void (*attention)(const AttentionArgs&, Parallel&);
+  void (*mergeAttention)(const MergeArgs&, Parallel&);
+  void (*cacheAppend)(const CacheAppendArgs&, Parallel&);
+  void (*ceilings)(Ceilings&, Parallel&);
+};
+
+}  // namespace longspan

@@ -1,0 +1,17 @@
+#include <immintrin.h>
+
+#include "../core/backend.h"
+
+namespace longspan {
+namespace {
+#define LONGSPAN_LANES 4
+#include "vec.h"
+constexpr const char* isaName = "baseline";
+bool isSupported() {
+  return true;
+}
+#include "table.inl"
+}  // namespace
+extern const Backend baselineBackend;
+const Backend baselineBackend = table;
+}  // namespace longspan

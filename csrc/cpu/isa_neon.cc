@@ -1,0 +1,17 @@
+#include <arm_neon.h>
+
+#include "../core/backend.h"
+
+namespace longspan {
+namespace {
+#define LONGSPAN_LANES 4
+#include "vec.h"
+constexpr const char* isaName = "neon";
+bool isSupported() {
+  return true;
+}
+#include "table.inl"
+}  // namespace
+extern const Backend neonBackend;
+const Backend neonBackend = table;
+}  // namespace longspan
