@@ -1,0 +1,48 @@
+# longspan_cuda.so: the CUDA side of the backend table, a plugin beside longspan.node (csrc/core/plugin.h). nvcc is called
+# plainly: CMake's own CUDA language of Debian 12 (3.25) does not know the architectures of nvcc 13.
+if(LONGSPAN_CUDA STREQUAL "OFF" OR LONGSPAN_SANITIZE OR NOT EXISTS ${CMAKE_SOURCE_DIR}/cuda/backend.cu)
+  return()
+endif()
+find_program(NVCC nvcc PATHS /usr/local/cuda/bin)
+if(NOT NVCC)
+  if(LONGSPAN_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "LONGSPAN_CUDA=ON: nvcc is neither on PATH nor in /usr/local/cuda/bin")
+  endif()
+  return()
+endif()
+
+execute_process(COMMAND ${NVCC} --list-gpu-arch OUTPUT_VARIABLE KNOWN_ARCHS OUTPUT_STRIP_TRAILING_WHITESPACE)
+if(NOT LONGSPAN_CUDA_ARCHS)
+  set(LONGSPAN_CUDA_ARCHS 80 90a 100 120)
+endif()
+foreach(arch ${LONGSPAN_CUDA_ARCHS})
+  if(KNOWN_ARCHS MATCHES "compute_${arch}(\n|$)" OR arch MATCHES "a$")
+    list(APPEND GENCODE -gencode arch=compute_${arch},code=sm_${arch})
+    set(NEWEST ${arch})
+  endif()
+endforeach()
+if(NEWEST MATCHES "^[0-9]+$")  # PTX for what comes after; an "a" architecture has no successor
+  list(APPEND GENCODE -gencode arch=compute_${NEWEST},code=compute_${NEWEST})
+endif()
+
+file(GLOB CUDA_SOURCES CONFIGURE_DEPENDS cuda/*.cu)
+set(CUDA_PLUGIN ${LONGSPAN_OUTPUT}/longspan_cuda.so)
+set(CUDA_FLAGS -std=c++20 -O3 -cudart static -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra)
+if(LONGSPAN_WERROR)
+  list(APPEND CUDA_FLAGS -Werror all-warnings -Xcompiler -Werror)
+endif()
+foreach(source ${CUDA_SOURCES})
+  get_filename_component(name ${source} NAME_WE)
+  set(object ${CMAKE_BINARY_DIR}/cuda/${name}.o)
+  add_custom_command(OUTPUT ${object}
+    COMMAND ${CMAKE_COMMAND} -E make_directory ${CMAKE_BINARY_DIR}/cuda
+    COMMAND ${NVCC} ${CUDA_FLAGS} ${GENCODE} -MD -MF ${object}.d -c ${source} -o ${object}
+    DEPENDS ${source} DEPFILE ${object}.d COMMENT "nvcc ${name}.cu" VERBATIM)
+  list(APPEND CUDA_OBJECTS ${object})
+endforeach()
+add_custom_command(OUTPUT ${CUDA_PLUGIN}
+  COMMAND ${CMAKE_COMMAND} -E make_directory ${LONGSPAN_OUTPUT}
+  COMMAND ${NVCC} ${GENCODE} -cudart static -shared -Xlinker --exclude-libs,ALL -Xlinker --gc-sections
+          -Xcompiler -static-libstdc++ ${CUDA_OBJECTS} -o ${CUDA_PLUGIN}
+  DEPENDS ${CUDA_OBJECTS} COMMENT "longspan_cuda.so" VERBATIM)
+add_custom_target(longspan_cuda ALL DEPENDS ${CUDA_PLUGIN})
