@@ -76,10 +76,13 @@ LONGSPAN_INLINE Vec load(const Float16* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)p));
 #elif LONGSPAN_LANES == 8
   return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p));
+#elif defined(__aarch64__)
+  return (Vec)vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(&p->bits)));
 #else
-  Vec x;
-  for (int i = 0; i < lanes; ++i) x[i] = toFloat(p[i]);
-  return x;
+  VecInt bits = __builtin_convertvector(*(const UnalignedHalfBits*)p, VecInt), rest = bits & 0x7fff;
+  Vec magnitude = asFloat(rest << 13) * 0x1p112f;  // subnormals come right by the product
+  VecInt special = 0x7f800000 | rest << 13;        // infinity and NaN
+  return asFloat((rest >= 0x7c00 ? special : asInt(magnitude)) | (bits & 0x8000) << 16);
 #endif
 }
 LONGSPAN_INLINE void store(BFloat16* p, Vec x) {
@@ -105,6 +108,13 @@ template <class T> LONGSPAN_INLINE Vec loadPart(const T* p, int n, float fill = 
 template <class T> LONGSPAN_INLINE void storePart(T* p, Vec x, int n) {
   for (int i = 0; i < n; ++i) p[i] = fromFloat<T>(x[i]);
 }
+
+#ifdef __AVX512BF16__
+// accumulator + a.low * b.low + a.high * b.high of bfloat16 pairs, one pair a lane
+LONGSPAN_INLINE Vec dotPairs(Vec accumulator, VecInt a, VecInt b) {
+  return (Vec)_mm512_dpbf16_ps((__m512)accumulator, (__m512bh)a, (__m512bh)b);
+}
+#endif
 
 LONGSPAN_INLINE float sum(Vec x) {
   float s = 0;

@@ -1,0 +1,34 @@
+// The activations of the feed-forward block, on one vector: used by gated() and by the epilogue of matmul().
+// All are x times a probability, so no cancellation is met: silu(x) = x σ(x), geluTanh(x) = x σ(2u) because
+// (1 + tanh u) / 2 = σ(2u), gelu(x) = x erfc(−x / √2) / 2 (Hendrycks and Gimpel 2016).
+
+LONGSPAN_INLINE Vec exp(Vec x) { return exp2(x * 1.44269504f); }
+
+// Relative error 1.2e-7: Chebyshev fit in t = 1 / (1 + |x| / 2), Press et al., Numerical Recipes 6.2
+LONGSPAN_INLINE Vec erfc(Vec x) {
+  Vec magnitude = max(x, -x), t = 1.f / (1.f + 0.5f * magnitude);
+  Vec p = broadcast(0.17087277f);
+  p = p * t - 0.82215223f;
+  p = p * t + 1.48851587f;
+  p = p * t - 1.13520398f;
+  p = p * t + 0.27886807f;
+  p = p * t - 0.18628806f;
+  p = p * t + 0.09678418f;
+  p = p * t + 0.37409196f;
+  p = p * t + 1.00002368f;
+  p = p * t - 1.26551223f;
+  Vec tail = t * exp(p - magnitude * magnitude);
+  return x < 0.f ? 2.f - tail : tail;
+}
+
+template <Activation kind>
+LONGSPAN_INLINE Vec activate(Vec x) {
+  if constexpr (kind == Activation::Silu) return x / (1.f + exp(-x));
+  if constexpr (kind == Activation::Gelu) return 0.5f * x * erfc(-0.70710678f * x);
+  if constexpr (kind == Activation::GeluTanh) {
+    constexpr float rootTwoOverPi = 0.79788456f;
+    return x / (1.f + exp(-2.f * rootTwoOverPi * (x + 0.044715f * x * x * x)));
+  }
+  if constexpr (kind == Activation::Relu) return x < 0.f ? Vec{} : x;  // NaN stays NaN
+  return x;
+}
