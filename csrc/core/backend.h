@@ -94,7 +94,7 @@ struct AttentionArgs {
   TensorView alibiSlopes;   // [numHeads] float32, may be absent
   TensorView bias;          // [batch, numHeads, seqLenQ, seqLenKV] with zero strides where broadcast, may be absent
   TensorView sinkLogits;    // [numHeads] float32, may be absent
-  const struct Pattern* pattern;
+  const Pattern* pattern;
 };
 struct MergeArgs {  // parts of attention over disjoint key sets
   int parts;
