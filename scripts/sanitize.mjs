@@ -1,0 +1,57 @@
+// Builds the addon with a sanitizer into build/<name> and runs the native tests and the suite under it:
+//   node scripts/sanitize.mjs [address | thread] [vitest arguments]
+// `address` is AddressSanitizer with UndefinedBehaviorSanitizer, each fault fatal. Leaks are not looked for: Node keeps
+// its own until the end. LONGSPAN_SANITIZED tells tests that watch resident memory that it means nothing here.
+import { spawnSync } from "node:child_process";
+import { availableParallelism } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const [name = "address", ...vitestArguments] = process.argv.slice(2);
+const folder = join(root, "build", name);
+
+function run(command, args, environment = {}) {
+  return spawnSync(command, args, { cwd: root, stdio: "inherit", env: { ...process.env, ...environment } }).status ?? 1;
+}
+
+function library(file) {
+  return spawnSync(process.env.CXX ?? "g++", [`-print-file-name=${file}`], { encoding: "utf8" }).stdout.trim();
+}
+
+function build() {
+  const jobs = process.env.LONGSPAN_BUILD_JOBS ?? String(availableParallelism());
+  const switches = [`-DLONGSPAN_SANITIZE=${name}`, `-DLONGSPAN_OUTPUT=${join(folder, "out")}`];
+  return (
+    run("cmake", ["-S", root, "-B", folder, "-DCMAKE_BUILD_TYPE=RelWithDebInfo", ...switches]) === 0 &&
+    run("cmake", ["--build", folder, "--parallel", jobs]) === 0
+  );
+}
+
+function main() {
+  if (!["address", "thread"].includes(name)) {
+    console.error(`sanitize: expected address or thread, got ${name}`);
+    return 2;
+  }
+  if (!build()) {
+    console.log("0 passed, 1 failed");
+    return 1;
+  }
+  const options = {
+    ASAN_OPTIONS: "detect_leaks=0",
+    UBSAN_OPTIONS: "print_stacktrace=1",
+    TSAN_OPTIONS: `suppressions=${join(root, "tools", "tsan.supp")}`,
+    LONGSPAN_SANITIZED: name,
+  };
+  const native = run(process.execPath, ["scripts/native-tests.mjs", folder], options);
+  const suite = ["scripts/test.mjs", ...vitestArguments];
+  const preload = { LONGSPAN_BINARY: join(folder, "out", "longspan.node"), LD_PRELOAD: library(`lib${name[0]}san.so`) };
+  // ThreadSanitizer's shadow memory wants the address space unshuffled.
+  const tested =
+    name === "thread"
+      ? run("setarch", ["-R", process.execPath, ...suite], { ...options, ...preload })
+      : run(process.execPath, suite, { ...options, ...preload });
+  return native === 0 && tested === 0 ? 0 : 1;
+}
+
+process.exitCode = main();
