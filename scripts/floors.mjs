@@ -12,7 +12,7 @@ const folders = [
   { room: "csrc/quant", may: ["csrc/core"], system: plain },
   { room: "csrc/core", may: ["csrc/attention"], system },
   { room: "csrc/formats", may: ["csrc/core"], system },
-  { room: "csrc/cpu", may: ["csrc/core", "csrc/attention", "csrc/quant"], system: plain, except: /\/backends\.cc$/ },
+  { room: "csrc/cpu", may: ["csrc/core", "csrc/attention", "csrc/quant"], system: plain, except: /\/backends\.(h|cc)$/ },
   { room: "csrc/ops", may: ["csrc/core", "csrc/attention", "csrc/quant", "csrc/formats"], system },
   { room: "csrc/node", may: ["csrc/ops", "csrc/core", "csrc/attention", "csrc/formats"], system: /./ },
   { room: "cuda", may: ["csrc/core", "csrc/attention", "csrc/quant"], system: /^(cuda|c[a-z]+$)/ },

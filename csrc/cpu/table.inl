@@ -1,4 +1,15 @@
-// The kernels of one ISA, written once, compiled once per isa_*.cc.
+// The kernels of one ISA, written once, compiled once per isa_*.cc. Order: what a kernel builds on comes before it.
+#include "math.inl"
+#include "activation.inl"
+#include "walk.inl"
+#include "convert.inl"
+#include "copy.inl"
+#include "embedding.inl"
+#include "norm.inl"
+#include "rope.inl"
+#include "elementwise.inl"
+#include "softmax.inl"
+#include "top_k.inl"
 
 constexpr bool nativeBFloat16 =
 #ifdef __AVX512BF16__
@@ -11,5 +22,13 @@ constexpr Backend table = {
     .name = isaName,
     .isSupported = isSupported,
     .nativeBFloat16 = nativeBFloat16,
-
+    .copy = copy,
+    .embedding = embedding,
+    .norm = norm,
+    .rope = rope,
+    .gated = gated,
+    .binary = binary,
+    .softmax = softmax,
+    .nll = nll,
+    .topK = topK,
 };
