@@ -63,24 +63,35 @@ struct TopKArgs {  // the k largest of the last axis, descending; ties: the lowe
   TensorView indices;  // [rows, k] int32
 };
 
-// Weights are packed once, at load: panels of 64 columns, [n/64][k][64] (float32, float16: one unit a value;
-// bfloat16: [n/64][k/2][64][2]), n and k padded with zeros.
+// Weights are packed once, at load, the same way for every CPU: panels of 64 output features, zero-padded to 64,
+// ascending in memory in the order in which a product reads them:
+//   float32, float16 [outFeatures / 64][inFeatures][64]      bfloat16 [outFeatures / 64][inFeatures / 2][64][2]
+inline constexpr int64_t panelWidth = 64;
+// Bytes of a packed weight; the memory must be aligned to 64.
+[[gnu::always_inline]] constexpr size_t packedBytes(int64_t outFeatures, int64_t inFeatures, DType dtype) {
+  const int64_t panels = (outFeatures + panelWidth - 1) / panelWidth;
+  const int64_t depth = dtype == DType::BFloat16 ? (inFeatures + 1) / 2 * 2 : inFeatures;
+  return size_t(panels * panelWidth * depth * sizeOf(dtype));
+}
 struct PackArgs {
   TensorView weight;  // [outFeatures, inFeatures], any strides, float32, float16 or bfloat16
-  void* packed;       // packedBytes(...) bytes, 64-byte aligned
-  DType dtype;        // of the panels
+  void* packed;       // packedBytes(...) bytes
+  DType dtype;        // of the panels: float32, float16 or bfloat16
 };
 struct PackedWeight {
   const void* data = nullptr;
   DType dtype = DType::Float32;
   int64_t outFeatures = 0, inFeatures = 0;
 };
-struct MatmulArgs {  // out[m, n] = activation(x[m, k] w[n, k]^T + bias) + residual
-  TensorView x;      // [m, k] float32 or bfloat16, rows contiguous
+// out[m, n] = activation(x[m, k] w[n, k]^T + bias) + residual. Rows may lie anywhere, values of a row are contiguous.
+// bfloat16 x on bfloat16 panels: products of pairs, summed in float32; all other pairs of dtypes: widened exactly.
+struct MatmulArgs {
+  TensorView x;  // [m, k] float32 or bfloat16
   PackedWeight weight;
   TensorView bias;      // [n] float32, may be absent
-  TensorView residual;  // [m, n], may be absent, may be out itself
+  TensorView residual;  // [m, n] float32 or bfloat16, may be absent, may be out itself
   TensorView out;       // [m, n] float32 or bfloat16
+  Activation activation = Activation::None;
 };
 
 struct AttentionArgs {

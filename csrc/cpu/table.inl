@@ -10,6 +10,10 @@
 #include "elementwise.inl"
 #include "softmax.inl"
 #include "top_k.inl"
+#include "pack.inl"
+#include "gemm.inl"
+#include "matmul.inl"
+#include "ceilings.inl"
 
 constexpr bool nativeBFloat16 =
 #ifdef __AVX512BF16__
@@ -31,4 +35,7 @@ constexpr Backend table = {
     .softmax = softmax,
     .nll = nll,
     .topK = topK,
+    .pack = pack,
+    .matmul = matmul,
+    .ceilings = ceilings,
 };

@@ -1,6 +1,7 @@
 // The vector of an ISA: `lanes` floats, written with compiler vector extensions; intrinsics only where the extensions
 // have no word for it. Included by each isa_*.cc inside its anonymous namespace, after LONGSPAN_LANES is set.
 // Nothing here, or in the .inl files, may use std templates: they would leak as weak symbols (house.md 1.6).
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12 on its own _mm512_undefined_ps
 
 #define LONGSPAN_INLINE [[gnu::always_inline]] inline
 
