@@ -3,9 +3,10 @@
 // nothing of the C++ library.
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
-import { join } from "node:path";
-import { root } from "./tree.mjs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const folder = join(process.argv[2] ?? join(root, "build", "cmake"), "CMakeFiles");
 const nm = process.env.NM ?? "nm";
 

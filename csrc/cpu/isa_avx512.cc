@@ -1,5 +1,4 @@
 #include <immintrin.h>
-#include <time.h>
 
 #include "../core/backend.h"
 

@@ -1,5 +1,4 @@
 #include <arm_neon.h>
-#include <time.h>
 
 #include "../core/backend.h"
 

@@ -1,0 +1,263 @@
+// Flash attention forward (Dao 2023, FlashAttention-2) over any pattern: for each query tile, its key tiles; S^T,
+// online softmax, O^T. An item packs Q once and each K/V tile once for all heads of a group; a pattern decides which
+// tiles, by Rows; a subtile of queries skips what it does not see, column by column. Few items are cut along the keys
+// and merged in a fixed order.
+
+// f(a null pointer to the type) for the dtypes that Products can pack
+template <class Products, class F>
+LONGSPAN_INLINE void withDType(DType dtype, const F& f) {
+  if constexpr (Products::perUnit == 2) {
+    f((BFloat16*)nullptr);
+  } else if (dtype == DType::Float16) {
+    f((Float16*)nullptr);
+  } else if (dtype == DType::BFloat16) {
+    f((BFloat16*)nullptr);
+  } else {
+    f((float*)nullptr);
+  }
+}
+
+template <class Products>
+LONGSPAN_INLINE void packTile(const AttentionArgs& args, const FlashPlan& plan, const FlashItem& item, const Rows& rows,
+                              FlashScratch& s) {
+  withDType<Products>(args.k.dtype, [&]<class T>(T*) {
+    packKeys<Products, T>(args.k, plan, item.batch, item.kvHead, rows, s);
+    packValues<T>(Products{}, args.v, plan, item.batch, item.kvHead, rows, s);
+  });
+}
+
+// Rows of the item, what they see, O = 0
+void beginItem(const FlashPlan& plan, const FlashItem& item, const Pattern& pattern, const PatternWalk& walk,
+               FlashScratch& s) {
+  FlashRows& rows = s.rows;
+  rows.positions = walk.queryRows(pattern, item.tile, plan.tileQ);
+  int perHead = rows.positions.count;
+  rows.count = perHead * plan.headsPerItem;
+  int64_t padded = roundUp(rows.count, subtileRows);
+  if (walk.ranges) walk.ranges(pattern, rows.positions, s.rangeOf);
+  for (int64_t r = 0; r < padded; ++r) {
+    int64_t row = min(r, int64_t(rows.count - 1));
+    int head = int(row / perHead), i = int(row % perHead);
+    rows.position[r] = rows.positions[i];
+    rows.head[r] = item.firstHead + head;
+    if (!walk.ranges) continue;
+    const KeyRange& range = s.rangeOf[i];
+    int ends[4] = {range.begin, range.end, range.begin2, range.end2};
+    for (int n = 0; n < 4; ++n) rows.ranges[n][r] = ends[n];
+  }
+  int64_t outSize = padded * plan.outDims;
+  for (int64_t i = 0; i < outSize; i += lanes) store(s.out + i, Vec{});
+  for (int64_t r = 0; r < padded; r += lanes) {
+    store(s.maximum + r, broadcast(-__FLT_MAX__));
+    store(s.sum + r, Vec{});
+  }
+}
+
+// Which blocks and columns of the tile the subtile from firstRow on sees
+void coverSubtile(const Pattern& pattern, const PatternWalk& walk, int64_t firstRow, const Rows& keys, FlashScratch& s,
+                  FlashCover& cover) {
+  const FlashRows& rows = s.rows;
+  int perHead = rows.positions.count, i = int(firstRow % perHead);
+  Rows queries = i + subtileRows <= perHead ? rows.positions.part(i, subtileRows) : rows.positions;
+  Cover all = walk.cover(pattern, queries, keys);
+  cover.numSegments = 0;
+  if (all == Cover::None) return;
+  if (all == Cover::Full) return coverWhole(s.words, keys.count, cover);
+  if (walk.ranges) {
+    wordsFromRanges(rows, firstRow, keys, s.words);
+  } else {
+    walk.mask(pattern, rows.position + firstRow, subtileRows, keys, s.words);
+  }
+  int numBlocks = ceilDiv(keys.count, keysPerBlock);
+  for (int k = keys.count; k < numBlocks * keysPerBlock; ++k) s.words[k] = 0;
+  coverFromWords(s.words, numBlocks, cover);
+}
+
+// One subtile and one key tile: S, softmax, O
+template <class Products>
+void attendSubtile(const FlashPlan& plan, const Rows& keys, const ScoreChange* change, const FlashCover& cover,
+                   int64_t firstRow, FlashScratch& s) {
+  alignas(64) float maximum[subtileRows], ignored[subtileRows];
+  float *oldMaximum = s.maximum + firstRow, *sum = s.sum + firstRow;
+  const float* queries = s.queries + firstRow * plan.keyPitch;
+  for (int j = 0; j < subtileRows; j += lanes) {
+    store(maximum + j, load(oldMaximum + j));
+    store(ignored + j, Vec{});
+  }
+  for (int n = 0; n < cover.numSegments; ++n) {
+    const FlashSegment& segment = cover.segments[n];
+    withColumns(segment.firstColumn, segment.endColumn, [&]<int First, int Last>() {
+      for (int block = segment.firstBlock; block < segment.endBlock; ++block) {
+        int key = block * keysPerBlock;
+        float* scores = s.scores + key * subtileRows;
+        bool later = change || cover.masked[block];  // then the maximum is not that of the raw scores
+        scoreBlock<Products, First, Last>(s.keys + key * plan.keyPitch, plan.keyPitch, queries, plan.units, scores,
+                                          later ? ignored : maximum);
+        if (change) changeScores(*change, keys, key, scores);
+        if (later) maskBlock(cover.masked[block] ? s.words + key : nullptr, First, Last, scores, maximum);
+      }
+    });
+  }
+  for (int j = 0; j < subtileRows; j += lanes) {
+    Vec m = load(maximum + j), alpha = exp2NonPositive((load(oldMaximum + j) - m) * plan.exponentScale);
+    store(oldMaximum + j, m);
+    store(s.alpha + j, alpha);
+    store(sum + j, load(sum + j) * alpha);
+  }
+  for (int n = 0; n < cover.numSegments; ++n) {
+    const FlashSegment& segment = cover.segments[n];
+    int first = segment.firstBlock * keysPerBlock, count = (segment.endBlock - segment.firstBlock) * keysPerBlock;
+    float* probabilities = s.scores + first / Products::perUnit * subtileRows;
+    withColumns(segment.firstColumn, segment.endColumn, [&]<int First, int Last>() {
+      exponentiate<Products, First, Last>(s.scores + first * subtileRows, probabilities, count, maximum,
+                                          plan.exponentScale, sum);
+      valueBlock<Products, First, Last>(s.values + first / Products::perUnit * dimsPerBlock, plan.panelPitch,
+                                        plan.outDims / dimsPerBlock, probabilities, count / Products::perUnit, s.alpha,
+                                        s.out + firstRow * plan.outDims);
+      for (int j = First; j < Last; ++j) store(s.alpha + j * lanes, broadcast(1.f));  // O is rescaled once a tile
+    });
+  }
+}
+
+// The changes of scores of the subtile from firstRow on; arrays of subtileRows in `buffers`
+struct ScoreChangeBuffers {
+  float slopes[subtileRows];
+  int position[subtileRows];
+  int64_t biasRow[subtileRows];
+};
+ScoreChange scoreChange(const AttentionArgs& args, const FlashPlan& plan, const FlashItem& item, int64_t firstRow,
+                        const FlashScratch& s, ScoreChangeBuffers& buffers) {
+  const TensorView& bias = args.bias;
+  for (int r = 0; r < subtileRows; ++r) {
+    int head = s.rows.head[firstRow + r], position = s.rows.position[firstRow + r];
+    buffers.position[r] = position + plan.seqLenKV - plan.seqLenQ;
+    if (args.alibiSlopes) buffers.slopes[r] = args.alibiSlopes.as<float>()[head * args.alibiSlopes.strides[0]];
+    if (bias) buffers.biasRow[r] = item.batch * bias.strides[0] + head * bias.strides[1] + position * bias.strides[2];
+  }
+  return {args.scale,       args.softcap, args.alibiSlopes ? buffers.slopes : nullptr,
+          buffers.position, bias,         buffers.biasRow};
+}
+
+template <class Products>
+void attendTile(const AttentionArgs& args, const FlashPlan& plan, const FlashItem& item, const Pattern& pattern,
+                const PatternWalk& walk, const Rows& keys, FlashScratch& s) {
+  FlashCover cover;
+  ScoreChangeBuffers buffers;
+  packTile<Products>(args, plan, item, keys, s);
+  for (int64_t row = 0; row < s.rows.count; row += subtileRows) {
+    coverSubtile(pattern, walk, row, keys, s, cover);
+    if (!cover.numSegments) continue;
+    ScoreChange change;
+    if (plan.adjusts) change = scoreChange(args, plan, item, row, s, buffers);
+    attendSubtile<Products>(plan, keys, plan.adjusts ? &change : nullptr, cover, row, s);
+  }
+}
+
+// O, maximum and sum of the item, in its thread's scratch
+template <class Products>
+bool attendItem(const AttentionArgs& args, const FlashPlan& plan, const FlashItem& item, Parallel& parallel,
+                FlashScratch& s) {
+  const Pattern& pattern = args.pattern->of(item.batch, item.firstHead);
+  const PatternWalk& walk = walkOf(pattern);
+  s.rows.count = 0;
+  if (item.tile >= walk.numQueryTiles(pattern, plan.tileQ)) return false;
+  beginItem(plan, item, pattern, walk, s);
+  if (!s.rows.count) return false;
+  withDType<Products>(args.q.dtype, [&]<class T>(T*) { packQueries<Products, T>(args, plan, item.batch, s); });
+  const Rows& queries = s.rows.positions;
+  int end = walk.endKeyTile(pattern, queries, tileKV), first = walk.nextKeyTile(pattern, queries, 0, tileKV);
+  if (first < 0) return true;
+  int64_t span = end - first;
+  int begin = first + int(span * item.part / plan.numParts);
+  end = first + int(span * (item.part + 1) / plan.numParts);
+  for (int t = begin; t < end && (t = walk.nextKeyTile(pattern, queries, t, tileKV)) >= 0 && t < end; ++t) {
+    if (parallel.cancelled()) return false;
+    Rows keys = walk.keyRows(pattern, t, tileKV);
+    if (keys.count > 0) attendTile<Products>(args, plan, item, pattern, walk, keys, s);
+  }
+  return true;
+}
+
+template <class Products>
+LONGSPAN_INLINE void finishItem(const AttentionArgs& args, const FlashPlan& plan, const FlashItem& item,
+                                FlashScratch& s) {
+  withDType<Products>(args.out.dtype, [&]<class T>(T*) { unpackOut<T>(args, plan, item.batch, s); });
+}
+
+// s.out, s.maximum, s.sum += a part of the same rows, kept at `part`
+void mergePart(const FlashPlan& plan, const float* part, FlashScratch& s) {
+  const float *partMaximum = part + plan.queryRows * plan.outDims, *partSum = partMaximum + plan.queryRows;
+  for (int64_t r = 0; r < s.rows.count; r += lanes) {
+    Vec a = load(s.maximum + r), b = load(partMaximum + r), m = max(a, b);
+    Vec wa = exp2NonPositive((a - m) * plan.exponentScale), wb = exp2NonPositive((b - m) * plan.exponentScale);
+    store(s.maximum + r, m);
+    store(s.sum + r, load(s.sum + r) * wa + load(partSum + r) * wb);
+    int64_t at = r / subtileRows * plan.outDims * subtileRows + r % subtileRows;
+    for (int64_t d = 0; d < plan.outDims; ++d, at += subtileRows)
+      store(s.out + at, load(s.out + at) * wa + load(part + at) * wb);
+  }
+}
+
+template <class Products>
+void flashAttentionAs(const AttentionArgs& args, Parallel& parallel) {
+  FlashPlan plan = planFlash<Products>(args);
+  int64_t threadBytes = layOutFlash(plan, nullptr).bytes;
+  int64_t partSize = plan.queryRows * (plan.outDims + 2);  // O, maximum, sum as they lie in FlashScratch
+  int64_t slots = plan.numItems() / plan.numParts;
+  parallel.reserveScratch(parallel, threadBytes, plan.numParts > 1 ? plan.numItems() * partSize * 4 : 0);
+  float* parts = plan.numParts > 1 ? (float*)parallel.sharedScratch(parallel) : nullptr;
+  parallelFor(parallel, plan.numItems(), [&](int64_t index, int thread) {
+    FlashScratch s = layOutFlash(plan, parallel.threadScratch(parallel, thread));
+    FlashItem item = flashItem(plan, index);
+    if (!attendItem<Products>(args, plan, item, parallel, s)) return;
+    if (parts) {
+      __builtin_memcpy(parts + index * partSize, s.out, partSize * 4);
+    } else {
+      finishItem<Products>(args, plan, item, s);
+    }
+  });
+  if (!parts || parallel.cancelled()) return;
+  parallelFor(parallel, slots, [&](int64_t slot, int thread) {
+    FlashScratch s = layOutFlash(plan, parallel.threadScratch(parallel, thread));
+    FlashItem item = flashItem(plan, slot * plan.numParts);
+    const Pattern& pattern = args.pattern->of(item.batch, item.firstHead);
+    const PatternWalk& walk = walkOf(pattern);
+    if (item.tile >= walk.numQueryTiles(pattern, plan.tileQ)) return;
+    beginItem(plan, item, pattern, walk, s);
+    if (!s.rows.count) return;
+    for (int part = 0; part < plan.numParts; ++part)
+      mergePart(plan, parts + (slot * plan.numParts + part) * partSize, s);
+    finishItem<Products>(args, plan, item, s);
+  });
+}
+
+// Where the query tiles of a pattern leave rows out: zero, and −inf
+void clearRows(const AttentionArgs& args, Parallel& parallel) {
+  const TensorView &out = args.out, &lse = args.lse;
+  int64_t size = out.dtype == DType::Float32 ? 4 : 2;
+  parallelFor(parallel, out.shape[0] * out.shape[1], [&](int64_t row, int) {
+    int64_t b = row / out.shape[1], q = row % out.shape[1];
+    for (int64_t h = 0; h < out.shape[2]; ++h) {
+      unsigned char* at =
+          out.as<unsigned char>() + (b * out.strides[0] + q * out.strides[1] + h * out.strides[2]) * size;
+      __builtin_memset(at, 0, size_t(out.shape[3] * size));
+      if (lse) lse.as<float>()[b * lse.strides[0] + h * lse.strides[1] + q * lse.strides[2]] = -__builtin_inff();
+    }
+  });
+}
+
+LONGSPAN_INLINE bool everyQuery(const Pattern& pattern) {
+  bool every = true;
+  for (int i = 0; i < (pattern.each ? pattern.eachBatch * pattern.eachHead : 1); ++i)
+    every = every && walkOf(pattern.each ? pattern.each[i] : pattern).everyQuery;
+  return every;
+}
+
+void flashAttention(const AttentionArgs& args, Parallel& parallel) {
+  if (!everyQuery(*args.pattern)) clearRows(args, parallel);
+#ifdef __AVX512BF16__
+  if (args.q.dtype == DType::BFloat16 && args.k.dtype == DType::BFloat16 && args.v.dtype == DType::BFloat16)
+    return flashAttentionAs<BFloat16Products>(args, parallel);
+#endif
+  flashAttentionAs<Float32Products>(args, parallel);
+}

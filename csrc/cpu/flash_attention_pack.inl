@@ -1,0 +1,156 @@
+// Rows of q, k and v, of any dtype and stride, into the tiles of flash_attention_products.inl; and O back. Pads are
+// zero (V: 0 × NaN would poison O), or the last row again (K: its score changes no maximum, and is masked).
+
+// A row of n values with unit stride: where it is, or copied to `stage`
+template <class T>
+LONGSPAN_INLINE const T* unitStride(const T* row, int64_t stride, int n, float* stage) {
+  if (stride == 1) return row;
+  T* copy = (T*)stage;
+  for (int i = 0; i < n; ++i) copy[i] = row[i * stride];
+  return copy;
+}
+
+// `lanes` units of a row, of which n values remain
+template <class Products, class T>
+LONGSPAN_INLINE Vec loadUnits(const T* p, int64_t n) {
+#ifdef __AVX512BF16__
+  if constexpr (Products::perUnit == 2) return asFloat(loadPairs(p, n));
+#endif
+  return loadUpTo(p, n);
+}
+
+template <class Products, class T>
+void packQueries(const AttentionArgs& args, const FlashPlan& plan, int batch, FlashScratch& s) {
+  const TensorView& q = args.q;
+  const T* base = q.as<T>() + batch * q.strides[0];
+  int64_t numRows = roundUp(s.rows.count, subtileRows);
+  for (int64_t r0 = 0; r0 < numRows; r0 += lanes) {
+    float* out = s.queries + r0 / subtileRows * plan.keyPitch * subtileRows + r0 % subtileRows;
+    const T* row[lanes];
+    for (int i = 0; i < lanes; ++i)
+      row[i] = base + s.rows.position[r0 + i] * q.strides[1] + s.rows.head[r0 + i] * q.strides[2];
+    for (int64_t u = 0; u < plan.units; u += lanes) {
+      int64_t at = u * Products::perUnit;
+      Vec block[lanes];
+      if (q.strides[3] == 1) {
+#pragma GCC unroll 16
+        for (int i = 0; i < lanes; ++i) block[i] = loadUnits<Products>(row[i] + at, plan.headDim - at);
+      } else {
+        for (int i = 0; i < lanes; ++i)
+          block[i] =
+              loadUnits<Products>(unitStride(row[i], q.strides[3], plan.headDim, s.stage) + at, plan.headDim - at);
+      }
+      transpose(block);
+#pragma GCC unroll 16
+      for (int i = 0; i < lanes; ++i) store(out + (u + i) * subtileRows, block[i]);
+    }
+  }
+}
+
+template <class Products, class T>
+void packKeys(const TensorView& k, const FlashPlan& plan, int batch, int kvHead, const Rows& rows, FlashScratch& s) {
+  const T* base = k.as<T>() + batch * k.strides[0] + kvHead * k.strides[2];
+  int padded = int(roundUp(rows.count, keysPerBlock));
+  for (int i = 0; i < padded; ++i) {
+    const T* row = unitStride(base + rows[i < rows.count ? i : rows.count - 1] * k.strides[1], k.strides[3],
+                              plan.headDim, s.stage);
+    for (int64_t u = 0; u < plan.units; u += lanes)
+      store(s.keys + i * plan.keyPitch + u,
+            loadUnits<Products>(row + u * Products::perUnit, plan.headDim - u * Products::perUnit));
+  }
+}
+
+// Rows i … i + n − 1 of v with unit stride; beyond the last one: null
+template <int n, class T>
+LONGSPAN_INLINE void valueRows(const TensorView& v, const FlashPlan& plan, const T* base, const Rows& rows, int i,
+                               float* stage, const T* (&row)[n]) {
+#pragma GCC unroll 8
+  for (int j = 0; j < n; ++j)
+    row[j] = i + j >= rows.count
+                 ? nullptr
+                 : unitStride(base + rows[i + j] * v.strides[1], v.strides[3], plan.valueDim, stage + j * 256);
+}
+
+template <class T>
+void packValues(Float32Products, const TensorView& v, const FlashPlan& plan, int batch, int kvHead, const Rows& rows,
+                FlashScratch& s) {
+  const T* base = v.as<T>() + batch * v.strides[0] + kvHead * v.strides[2];
+  int padded = int(roundUp(rows.count, keysPerBlock));
+  for (int i = 0; i < padded; i += 4) {
+    const T* row[4];
+    valueRows(v, plan, base, rows, i, s.stage, row);
+    for (int64_t d = 0; d < plan.valueDim; d += lanes) {
+      Vec block[4];
+#pragma GCC unroll 4
+      for (int j = 0; j < 4; ++j) block[j] = row[j] ? loadUpTo(row[j] + d, plan.valueDim - d) : Vec{};
+      storeGroups(block, s.values + d / 4 * plan.panelPitch + i * 4, plan.panelPitch);
+    }
+  }
+}
+
+#ifdef __AVX512BF16__
+template <class T>  // BFloat16
+void packValues(BFloat16Products, const TensorView& v, const FlashPlan& plan, int batch, int kvHead, const Rows& rows,
+                FlashScratch& s) {
+  const T* base = v.as<T>() + batch * v.strides[0] + kvHead * v.strides[2];
+  int padded = int(roundUp(rows.count, keysPerBlock));
+  for (int i = 0; i < padded; i += 8) {
+    const T* row[8];
+    valueRows(v, plan, base, rows, i, s.stage, row);
+    for (int64_t d = 0; d < plan.valueDim; d += 32) {
+      Vec low[4], high[4];  // of a pair of keys; in each 128 bits, dims 8 l … 8 l + 3 and 8 l + 4 … 8 l + 7
+#pragma GCC unroll 4
+      for (int j = 0; j < 4; ++j) {
+        __m512i a = row[2 * j] ? (__m512i)loadPairs(row[2 * j] + d, plan.valueDim - d) : __m512i{};
+        __m512i b = row[2 * j + 1] ? (__m512i)loadPairs(row[2 * j + 1] + d, plan.valueDim - d) : __m512i{};
+        low[j] = (Vec)_mm512_unpacklo_epi16(a, b);
+        high[j] = (Vec)_mm512_unpackhi_epi16(a, b);
+      }
+      float* panel = s.values + d / 4 * plan.panelPitch + i / 2 * 4;
+      storeGroups(low, panel, 2 * plan.panelPitch);
+      storeGroups(high, panel + plan.panelPitch, 2 * plan.panelPitch);
+    }
+  }
+}
+#endif
+
+// Maximum and sum of the rows from r0 on, with their heads' sink logits as one more key; the factor that O gets by it.
+// The maximum comes back as a natural logarithm.
+LONGSPAN_INLINE Vec joinSinks(const AttentionArgs& args, const FlashPlan& plan, const int* head, Vec& maximum,
+                              Vec& sum) {
+  maximum = maximum * plan.scoreScale;
+  if (!args.sinkLogits) return broadcast(1.f);
+  Vec sink;
+  for (int i = 0; i < lanes; ++i) sink[i] = args.sinkLogits.as<float>()[head[i] * args.sinkLogits.strides[0]];
+  Vec top = max(maximum, sink), weight = exp2((maximum - top) * 1.44269504f);
+  sum = sum * weight + exp2((sink - top) * 1.44269504f);
+  maximum = top;
+  return weight;
+}
+
+// out = O / sum; lse = maximum + log sum, −inf where nothing was seen (then out = 0)
+template <class T>
+void unpackOut(const AttentionArgs& args, const FlashPlan& plan, int batch, FlashScratch& s) {
+  const TensorView& o = args.out;
+  T* base = o.as<T>() + batch * o.strides[0];
+  for (int64_t r0 = 0; r0 < s.rows.count; r0 += lanes) {
+    const int *position = s.rows.position + r0, *head = s.rows.head + r0;
+    int numRows = int(min(int64_t(lanes), s.rows.count - r0));
+    Vec m = load(s.maximum + r0), sum = load(s.sum + r0), weight = joinSinks(args, plan, head, m, sum);
+    if (args.lse)
+      for (int i = 0; i < numRows; ++i)
+        args.lse.as<float>()[batch * args.lse.strides[0] + head[i] * args.lse.strides[1] +
+                             position[i] * args.lse.strides[2]] =
+            sum[i] == 0 ? -__builtin_inff() : m[i] + __builtin_logf(sum[i]);
+    Vec factor = sum == 0.f ? Vec{} : weight / sum;
+    const float* from = s.out + r0 / subtileRows * plan.outDims * subtileRows + r0 % subtileRows;
+    for (int64_t d = 0; d < plan.valueDim; d += lanes) {
+      Vec block[lanes];
+#pragma GCC unroll 16
+      for (int i = 0; i < lanes; ++i) block[i] = load(from + (d + i) * subtileRows) * factor;
+      transpose(block);
+      for (int i = 0; i < numRows; ++i)
+        storeUpTo(base + position[i] * o.strides[1] + head[i] * o.strides[2] + d, block[i], plan.valueDim - d);
+    }
+  }
+}

@@ -1,0 +1,142 @@
+// How a call of flash attention is cut: into items (batch, KV head, query tile, part of the keys), and what an item
+// keeps in the scratch of its thread. Everything follows from lengths alone, never from the number of threads.
+
+constexpr int tileKV = 192;             // a multiple of keysPerBlock, of 8 and of lanes; 96 and 384 were slower
+constexpr int rowsPerItem = 512;        // query rows that share one packed K/V tile; packing costs 4 % then
+constexpr int enoughItems = 64;         // below it, smaller tiles, then parts of the keys: balance for up to 16 threads
+constexpr int64_t partBytes = 4 << 20;  // of all parts together
+
+LONGSPAN_INLINE int64_t roundUp(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+struct FlashPlan {
+  int batch, numHeads, numKVHeads, seqLenQ, seqLenKV, headDim, valueDim;
+  int headsPerItem;  // query heads that share the K/V tile
+  int tileQ;         // positions; a tile has tileQ * headsPerItem rows
+  int numTiles, numParts;
+  int64_t units;      // of the reduction over headDim
+  int64_t keyPitch;   // units from one packed key to the next
+  int64_t queryRows;  // rows of the largest tile, whole subtiles
+  int64_t outDims;    // valueDim in whole panels
+  int64_t panelPitch;
+  bool adjusts;         // scores are changed before the mask: softcap, ALiBi, bias
+  float exponentScale;  // from (adjusted) scores to powers of 2
+  float scoreScale;     // from scores to natural logarithms
+  int64_t numItems() const { return int64_t(numTiles) * batch * (numHeads / headsPerItem) * numParts; }
+};
+
+LONGSPAN_INLINE int headsSharing(const AttentionArgs& args, int group) {
+  if (args.pattern->each && args.pattern->eachHead > 1) return 1;
+  int heads = group < 64 ? group : 64;
+  while (group % heads != 0) --heads;
+  return heads;
+}
+
+LONGSPAN_INLINE int positionsPerTile(const FlashPlan& plan, int64_t itemsPerTile) {
+  int rows = plan.headDim > 128 || plan.valueDim > 128 ? rowsPerItem / 2 : rowsPerItem;
+  int positions = maxOf(rows / plan.headsPerItem, 1);
+  if (positions >= subtileRows) positions = int(roundUp(positions - subtileRows / 2, subtileRows));
+  while (itemsPerTile * ceilDiv(plan.seqLenQ, positions) < enoughItems && positions >= 2 * subtileRows &&
+         positions * plan.headsPerItem > 128)
+    positions = int(roundUp(positions / 2, subtileRows));
+  return maxOf(minOf(positions, plan.seqLenQ), 1);
+}
+
+template <class Products>
+FlashPlan planFlash(const AttentionArgs& args) {
+  FlashPlan plan = {};
+  plan.batch = int(args.q.shape[0]);
+  plan.seqLenQ = int(args.q.shape[1]);
+  plan.numHeads = int(args.q.shape[2]);
+  plan.headDim = int(args.q.shape[3]);
+  plan.seqLenKV = int(args.cache.slabs ? args.cache.length : args.k.shape[1]);
+  plan.numKVHeads = args.cache.slabs ? args.cache.numKVHeads : int(args.k.shape[2]);
+  plan.valueDim = args.cache.slabs ? args.cache.valueDim : int(args.v.shape[3]);
+  plan.headsPerItem = headsSharing(args, plan.numHeads / plan.numKVHeads);
+  plan.units = ceilDiv(plan.headDim, Products::perUnit);
+  plan.keyPitch = roundUp(plan.units, lanes);
+  plan.outDims = roundUp(plan.valueDim, dimsPerBlock);
+  plan.panelPitch = tileKV / Products::perUnit * dimsPerBlock;
+  plan.adjusts = args.softcap > 0 || args.alibiSlopes || args.bias || !(args.scale > 0);
+  plan.exponentScale = plan.adjusts ? 1.44269504f : args.scale * 1.44269504f;
+  plan.scoreScale = plan.adjusts ? 1.f : args.scale;
+  int64_t itemsPerTile = int64_t(plan.batch) * (plan.numHeads / plan.headsPerItem);
+  plan.tileQ = positionsPerTile(plan, itemsPerTile);
+  plan.queryRows = roundUp(int64_t(plan.tileQ) * plan.headsPerItem, subtileRows);
+  const Pattern& pattern = *args.pattern;
+  for (int i = 0; i < (pattern.each ? pattern.eachBatch * pattern.eachHead : 1); ++i) {
+    const Pattern& one = pattern.each ? pattern.each[i] : pattern;
+    plan.numTiles = maxOf(plan.numTiles, walkOf(one).numQueryTiles(one, plan.tileQ));
+  }
+  int64_t items = max(itemsPerTile * plan.numTiles, int64_t(1));
+  int64_t bytesOfPart = plan.queryRows * (plan.outDims + 2) * 4;
+  int64_t parts = min((enoughItems + items - 1) / items, int64_t(ceilDiv(plan.seqLenKV, 4 * tileKV)));
+  plan.numParts = int(max(min(parts, partBytes / (items * bytesOfPart)), int64_t(1)));
+  return plan;
+}
+
+struct FlashItem {
+  int batch, firstHead, kvHead, tile, part;
+  int64_t slot;  // of the parts of this tile
+};
+
+LONGSPAN_INLINE FlashItem flashItem(const FlashPlan& plan, int64_t item) {  // the last tiles first: causal's heaviest
+  int perTile = plan.batch * (plan.numHeads / plan.headsPerItem);
+  int64_t slot = item / plan.numParts;
+  int at = int(slot % perTile), head = at % (plan.numHeads / plan.headsPerItem) * plan.headsPerItem;
+  return {at / (plan.numHeads / plan.headsPerItem),
+          head,
+          head / (plan.numHeads / plan.numKVHeads),
+          plan.numTiles - 1 - int(slot / perTile),
+          int(item % plan.numParts),
+          slot};
+}
+
+// What one row of a query tile is: a position of one head. Rows are head by head, so that a subtile is one head where
+// tiles are long, and several where they are short.
+struct FlashRows {
+  Rows positions;
+  int count;       // positions.count * heads
+  int* position;   // [queryRows], the last one repeated to the end of its subtile
+  int* head;       // [queryRows]
+  int* ranges[4];  // [queryRows] each: begin, end, begin2, end2; when the pattern has ranges
+};
+
+struct FlashScratch {
+  float* queries;        // [subtile][keyPitch][subtileRows] units
+  float* out;            // [subtile][outDims][subtileRows], the parts' format
+  float *maximum, *sum;  // [queryRows], behind `out` as in the parts' format
+  float* keys;           // [tileKV][keyPitch] units
+  float* values;         // [outDims / 4][tileKV / perUnit][4] units
+  float* scores;         // [tileKV][subtileRows]
+  float* alpha;          // [subtileRows]
+  float* stage;          // 8 rows of 256 values
+  KeyRange* rangeOf;     // [tileQ]
+  uint64_t* words;       // [tileKV] which rows of the subtile see a key
+  FlashRows rows;
+  int64_t bytes;
+};
+
+LONGSPAN_INLINE FlashScratch layOutFlash(const FlashPlan& plan, unsigned char* base) {
+  FlashScratch s = {};
+  auto take = [&](int64_t n, int64_t size) {
+    unsigned char* at = base + s.bytes;
+    s.bytes += roundUp(n * size, 64);
+    return at;
+  };
+  int64_t spareDims = lanes;  // transposes write and read whole vectors
+  s.queries = (float*)take(plan.queryRows * plan.keyPitch, 4);
+  s.out = (float*)take(plan.queryRows * (plan.outDims + 2) + spareDims * subtileRows, 4);
+  s.maximum = s.out + plan.queryRows * plan.outDims;
+  s.sum = s.maximum + plan.queryRows;
+  s.keys = (float*)take(tileKV * plan.keyPitch, 4);
+  s.values = (float*)take((plan.outDims + 2 * lanes) / dimsPerBlock * plan.panelPitch, 4);
+  s.scores = (float*)take(tileKV * subtileRows, 4);
+  s.alpha = (float*)take(subtileRows, 4);
+  s.stage = (float*)take(8 * 256, 4);
+  s.rangeOf = (KeyRange*)take(plan.tileQ, sizeof(KeyRange));
+  s.words = (uint64_t*)take(tileKV, 8);
+  s.rows.position = (int*)take(plan.queryRows, 4);
+  s.rows.head = (int*)take(plan.queryRows, 4);
+  for (int*& r : s.rows.ranges) r = (int*)take(plan.queryRows, 4);
+  return s;
+}
