@@ -7,9 +7,7 @@ namespace {
 #define LONGSPAN_LANES 8
 #include "vec.h"
 constexpr const char* isaName = "avx2";
-bool isSupported() {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-}
+bool isSupported() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 #include "table.inl"
 }  // namespace
 extern const Backend avx2Backend;

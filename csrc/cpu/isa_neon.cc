@@ -7,9 +7,7 @@ namespace {
 #define LONGSPAN_LANES 4
 #include "vec.h"
 constexpr const char* isaName = "neon";
-bool isSupported() {
-  return true;
-}
+bool isSupported() { return true; }
 #include "table.inl"
 }  // namespace
 extern const Backend neonBackend;
