@@ -22,6 +22,7 @@ const checks = [
   ["isa: one export, nothing weak", script("isa-symbols.mjs")],
   ["types: lib/native.d.ts is what C++ prints", script("types.mjs", "--check")],
   ["size: files, functions, whole", script("size.mjs")],
+  ["lockfile: for every machine", script("lockfile.mjs")],
   ["clang-format", [clangFormat, ...(fix ? ["-i"] : ["--dry-run", "-Werror"]), ...cxxFiles]],
   ["biome", bin("@biomejs/biome", "bin/biome", "check", ...(fix ? ["--write"] : ["--error-on-warnings"]))],
   ["tsc", bin("typescript", "bin/tsc", "-p", "tsconfig.json")],
