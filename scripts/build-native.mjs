@@ -15,6 +15,14 @@ function node(script, args, stdio) {
   return spawnSync(process.execPath, [require.resolve(script), ...args], { cwd: root, stdio });
 }
 
+function resolves(name) {
+  try {
+    return Boolean(require.resolve(name));
+  } catch {
+    return false;
+  }
+}
+
 function onPath(name) {
   return (process.env.PATH ?? "").split(delimiter).some((folder) => {
     try {
@@ -37,6 +45,10 @@ function missingTools() {
 function main() {
   if (process.argv.includes("--unless-prebuilt") && existsSync(join(root, "prebuilds"))) {
     if (node("node-gyp-build/build-test.js", [], "ignore").status === 0) return 0;
+  }
+  if (!resolves("cmake-js/package.json")) {
+    console.error("longspan: the npm package cmake-js is missing: run  npm ci  first");
+    return 1;
   }
   const missing = missingTools();
   if (missing.length > 0) {

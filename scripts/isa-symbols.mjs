@@ -3,10 +3,9 @@
 // nothing of the C++ library.
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
+import { root } from "./tree.mjs";
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const folder = join(process.argv[2] ?? join(root, "build", "cmake"), "CMakeFiles");
 const nm = process.env.NM ?? "nm";
 

@@ -4,10 +4,9 @@
 // its own until the end. LONGSPAN_SANITIZED tells tests that watch resident memory that it means nothing here.
 import { spawnSync } from "node:child_process";
 import { availableParallelism } from "node:os";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
+import { root } from "./tree.mjs";
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const [name = "address", ...vitestArguments] = process.argv.slice(2);
 const folder = join(root, "build", name);
 

@@ -5,9 +5,8 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { root } from "./tree.mjs";
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const require = createRequire(import.meta.url);
 const report = join(root, "build", `test-${process.pid}.json`);
 
@@ -15,13 +14,9 @@ function node(...args) {
   return spawnSync(process.execPath, args, { cwd: root, stdio: "inherit" }).status ?? 1;
 }
 
-function packageFile(name, path) {
-  return join(dirname(require.resolve(`${name}/package.json`)), path);
-}
-
 function build() {
   if (!process.env.LONGSPAN_BINARY && node("scripts/build-native.mjs") !== 0) return false;
-  return node(packageFile("typescript", "bin/tsc"), "-p", "tsconfig.build.json") === 0;
+  return node("scripts/build-ts.mjs") === 0;
 }
 
 function counts() {
@@ -37,7 +32,12 @@ function main() {
   }
   mkdirSync(dirname(report), { recursive: true });
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
-  const status = node(packageFile("vitest", "vitest.mjs"), "run", ...reporters, ...process.argv.slice(2));
+  const status = node(
+    join(dirname(require.resolve("vitest/package.json")), "vitest.mjs"),
+    "run",
+    ...reporters,
+    ...process.argv.slice(2),
+  );
   let result = { passed: 0, failed: 1 };
   try {
     result = counts();

@@ -1,16 +1,16 @@
 // lib/native.d.ts is what the addon says of itself: each C++ signature prints its own TypeScript (csrc/node/bind.h).
 // `node scripts/types.mjs` writes it, `--check` fails when the file in the tree differs.
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
+import { root } from "./tree.mjs";
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const require = createRequire(import.meta.url);
 const file = join(root, "lib", "native.d.ts");
 
 function printed() {
   const binary = process.env.LONGSPAN_BINARY ?? join(root, "build", "Release", "longspan.node");
+  if (!existsSync(binary)) throw new Error(`there is no ${binary}: run npm run build:native first`);
   const { signatures } = require(binary);
   const text = typeof signatures === "function" ? signatures() : signatures;
   if (typeof text !== "string") throw new Error(`${binary} exports no signatures`);

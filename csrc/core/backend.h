@@ -15,7 +15,8 @@ struct CopyArgs {  // out[...] = in[...] with dtype conversion; same shape, any 
 struct EmbeddingArgs {
   TensorView ids;     // [n] int32
   TensorView weight;  // [vocabSize, hiddenSize] float32, float16 or bfloat16
-  TensorView out;     // [n, hiddenSize] float32 or bfloat16, contiguous
+  TensorView out;     // [n, hiddenSize] float32, float16 or bfloat16
+  int64_t* badIndex;  // −1 before; after: the lowest place in ids that holds no id. Its row is zero; the op fails
 };
 
 struct NormArgs {  // rmsNorm: bias absent and centre false; layerNorm: centre true. Over the last axis.
@@ -25,14 +26,13 @@ struct NormArgs {  // rmsNorm: bias absent and centre false; layerNorm: centre t
 };
 
 struct RopeArgs {
-  TensorView x;            // [batch, seqLen, numHeads, headDim]
-  TensorView positions;    // [seqLen] or [batch, seqLen], int32
-  TensorView frequencies;  // [rotaryDim / 2] float32 or float64 carried as float32 pairs: see ops/rope.cc
-  const double* frequencies64;  // [rotaryDim / 2], kept alive by the op
-  int64_t numFrequencies;
+  TensorView x;                 // [batch, seqLen, numHeads, headDim]
+  TensorView positions;         // [seqLen] or [batch, seqLen], int32
+  const double* frequencies64;  // [numFrequencies] radians per position, kept alive by the op
+  int64_t numFrequencies;       // the first 2 numFrequencies dims turn, the others are copied
   float attentionScale;
   bool interleaved;
-  TensorView out;
+  TensorView out;  // x's dtype; may be x
 };
 
 enum class Activation : uint8_t { None, Silu, Gelu, GeluTanh, Relu };
@@ -51,49 +51,61 @@ struct BinaryArgs {  // broadcast over leading axes of b is resolved by zero str
 struct SoftmaxArgs {  // over the last axis
   TensorView x, out;
 };
-struct NllArgs {      // out[i] = logsumexp(logits[i]) - logits[i][targets[i]]
-  TensorView logits;  // [n, vocabSize] float32
-  TensorView targets; // [n] int32
-  TensorView out;     // [n] float32
+struct NllArgs {       // out[i] = logsumexp(logits[i]) - logits[i][targets[i]]
+  TensorView logits;   // [n, vocabSize] float32, float16 or bfloat16
+  TensorView targets;  // [n] int32
+  TensorView out;      // [n] float32
+  int64_t* badIndex;   // as in EmbeddingArgs; out is NaN there
 };
-struct TopKArgs {     // the k largest of the last axis, descending; ties: the lower index first. argmax is k = 1
-  TensorView x;       // [rows, n]
-  TensorView values;  // [rows, k] float32, may be absent
-  TensorView indices; // [rows, k] int32
+struct TopKArgs {  // the k largest of the last axis, descending; ties: the lower index first; NaN last. argmax is k = 1
+  TensorView x;    // [rows, n] float32, float16 or bfloat16
+  TensorView values;   // [rows, k] any float dtype, may be absent
+  TensorView indices;  // [rows, k] int32
 };
 
-// Weights are packed once, at load: panels of 64 columns, [n/64][k][64] (float32, float16: one unit a value;
-// bfloat16: [n/64][k/2][64][2]), n and k padded with zeros.
+// Weights are packed once, at load, the same way for every CPU: panels of 64 output features, zero-padded to 64,
+// ascending in memory in the order in which a product reads them:
+//   float32, float16 [outFeatures / 64][inFeatures][64]      bfloat16 [outFeatures / 64][inFeatures / 2][64][2]
+inline constexpr int64_t panelWidth = 64;
+// Bytes of a packed weight; the memory must be aligned to 64.
+[[gnu::always_inline]] constexpr size_t packedBytes(int64_t outFeatures, int64_t inFeatures, DType dtype) {
+  const int64_t panels = (outFeatures + panelWidth - 1) / panelWidth;
+  const int64_t depth = dtype == DType::BFloat16 ? (inFeatures + 1) / 2 * 2 : inFeatures;
+  return size_t(panels * panelWidth * depth * sizeOf(dtype));
+}
 struct PackArgs {
   TensorView weight;  // [outFeatures, inFeatures], any strides, float32, float16 or bfloat16
-  void* packed;       // packedBytes(...) bytes, 64-byte aligned
-  DType dtype;        // of the panels
+  void* packed;       // packedBytes(...) bytes
+  DType dtype;        // of the panels: float32, float16 or bfloat16
 };
 struct PackedWeight {
   const void* data = nullptr;
   DType dtype = DType::Float32;
   int64_t outFeatures = 0, inFeatures = 0;
 };
-struct MatmulArgs {  // out[m, n] = activation(x[m, k] w[n, k]^T + bias) + residual
-  TensorView x;      // [m, k] float32 or bfloat16, rows contiguous
+// out[m, n] = activation(x[m, k] w[n, k]^T + bias) + residual. Rows may lie anywhere, values of a row are contiguous.
+// bfloat16 x on bfloat16 panels: products of pairs, summed in float32; all other pairs of dtypes: widened exactly.
+struct MatmulArgs {
+  TensorView x;  // [m, k] float32 or bfloat16
   PackedWeight weight;
   TensorView bias;      // [n] float32, may be absent
-  TensorView residual;  // [m, n], may be absent, may be out itself
+  TensorView residual;  // [m, n] float32 or bfloat16, may be absent, may be out itself
   TensorView out;       // [m, n] float32 or bfloat16
+  Activation activation = Activation::None;
 };
 
 struct AttentionArgs {
-  TensorView q;    // [batch, seqLenQ, numHeads, headDim]
-  TensorView k;    // [batch, seqLenKV, numKVHeads, headDim]
-  TensorView v;    // [batch, seqLenKV, numKVHeads, valueDim]
-  TensorView out;  // [batch, seqLenQ, numHeads, valueDim]
-  TensorView lse;  // [batch, numHeads, seqLenQ] float32, may be absent
+  TensorView q;       // [batch, seqLenQ, numHeads, headDim]
+  TensorView k;       // [batch, seqLenKV, numKVHeads, headDim]
+  TensorView v;       // [batch, seqLenKV, numKVHeads, valueDim]
+  TensorView out;     // [batch, seqLenQ, numHeads, valueDim]
+  TensorView lse;     // [batch, numHeads, seqLenQ] float32, may be absent
   KVCacheView cache;  // instead of k and v when cache.slabs is set
   float scale;
-  float softcap;            // 0: none
-  TensorView alibiSlopes;   // [numHeads] float32, may be absent
-  TensorView bias;          // [batch, numHeads, seqLenQ, seqLenKV] with zero strides where broadcast, may be absent
-  TensorView sinkLogits;    // [numHeads] float32, may be absent
+  float softcap;           // 0: none
+  TensorView alibiSlopes;  // [numHeads] float32, may be absent
+  TensorView bias;         // [batch, numHeads, seqLenQ, seqLenKV] with zero strides where broadcast, may be absent
+  TensorView sinkLogits;   // [numHeads] float32, may be absent
   const Pattern* pattern;
 };
 struct MergeArgs {  // parts of attention over disjoint key sets
@@ -113,9 +125,9 @@ struct Ceilings {  // what this machine can do, measured now with this ISA; for 
 };
 
 struct Backend {
-  const char* name;      // "avx512bf16", "cuda", ...
+  const char* name;       // "avx512bf16", "cuda", ...
   bool (*isSupported)();  // by the processor we run on
-  bool nativeBFloat16;   // bfloat16 products without widening
+  bool nativeBFloat16;    // bfloat16 products without widening
   void (*copy)(const CopyArgs&, Parallel&);
   void (*embedding)(const EmbeddingArgs&, Parallel&);
   void (*norm)(const NormArgs&, Parallel&);

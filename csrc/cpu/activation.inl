@@ -2,8 +2,6 @@
 // All are x times a probability, so no cancellation is met: silu(x) = x σ(x), geluTanh(x) = x σ(2u) because
 // (1 + tanh u) / 2 = σ(2u), gelu(x) = x erfc(−x / √2) / 2 (Hendrycks and Gimpel 2016).
 
-LONGSPAN_INLINE Vec exp(Vec x) { return exp2(x * 1.44269504f); }
-
 // Relative error 1.2e-7: Chebyshev fit in t = 1 / (1 + |x| / 2), Press et al., Numerical Recipes 6.2
 LONGSPAN_INLINE Vec erfc(Vec x) {
   Vec magnitude = max(x, -x), t = 1.f / (1.f + 0.5f * magnitude);

@@ -33,12 +33,12 @@ LONGSPAN_INLINE int headsSharing(const AttentionArgs& args, int group) {
 
 LONGSPAN_INLINE int positionsPerTile(const FlashPlan& plan, int64_t itemsPerTile) {
   int rows = plan.headDim > 128 || plan.valueDim > 128 ? rowsPerItem / 2 : rowsPerItem;
-  int positions = maxOf(rows / plan.headsPerItem, 1);
+  int positions = longspan::maxOf(rows / plan.headsPerItem, 1);
   if (positions >= subtileRows) positions = int(roundUp(positions - subtileRows / 2, subtileRows));
   while (itemsPerTile * ceilDiv(plan.seqLenQ, positions) < enoughItems && positions >= 2 * subtileRows &&
          positions * plan.headsPerItem > 128)
     positions = int(roundUp(positions / 2, subtileRows));
-  return maxOf(minOf(positions, plan.seqLenQ), 1);
+  return longspan::maxOf(longspan::minOf(positions, plan.seqLenQ), 1);
 }
 
 template <class Products>
@@ -65,7 +65,7 @@ FlashPlan planFlash(const AttentionArgs& args) {
   const Pattern& pattern = *args.pattern;
   for (int i = 0; i < (pattern.each ? pattern.eachBatch * pattern.eachHead : 1); ++i) {
     const Pattern& one = pattern.each ? pattern.each[i] : pattern;
-    plan.numTiles = maxOf(plan.numTiles, walkOf(one).numQueryTiles(one, plan.tileQ));
+    plan.numTiles = longspan::maxOf(plan.numTiles, walkOf(one).numQueryTiles(one, plan.tileQ));
   }
   int64_t items = max(itemsPerTile * plan.numTiles, int64_t(1));
   int64_t bytesOfPart = plan.queryRows * (plan.outDims + 2) * 4;

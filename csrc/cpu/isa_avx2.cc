@@ -1,4 +1,5 @@
 #include <immintrin.h>
+#include <time.h>
 
 #include "../core/backend.h"
 

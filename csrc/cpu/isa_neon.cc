@@ -1,4 +1,5 @@
 #include <arm_neon.h>
+#include <time.h>
 
 #include "../core/backend.h"
 

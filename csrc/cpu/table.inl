@@ -1,4 +1,19 @@
-// The kernels of one ISA, written once, compiled once per isa_*.cc.
+// The kernels of one ISA, written once, compiled once per isa_*.cc. Order: what a kernel builds on comes before it.
+#include "math.inl"
+#include "activation.inl"
+#include "walk.inl"
+#include "convert.inl"
+#include "copy.inl"
+#include "embedding.inl"
+#include "norm.inl"
+#include "rope.inl"
+#include "elementwise.inl"
+#include "softmax.inl"
+#include "top_k.inl"
+#include "pack.inl"
+#include "gemm.inl"
+#include "matmul.inl"
+#include "ceilings.inl"
 #include "flash_attention_products.inl"
 #include "flash_attention_plan.inl"
 #include "flash_attention_pack.inl"
@@ -17,6 +32,17 @@ constexpr Backend table = {
     .name = isaName,
     .isSupported = isSupported,
     .nativeBFloat16 = nativeBFloat16,
+    .copy = copy,
+    .embedding = embedding,
+    .norm = norm,
+    .rope = rope,
+    .gated = gated,
+    .binary = binary,
+    .softmax = softmax,
+    .nll = nll,
+    .topK = topK,
+    .pack = pack,
+    .matmul = matmul,
     .attention = attention,
-
+    .ceilings = ceilings,
 };

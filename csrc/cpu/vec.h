@@ -1,6 +1,9 @@
 // The vector of an ISA: `lanes` floats, written with compiler vector extensions; intrinsics only where the extensions
 // have no word for it. Included by each isa_*.cc inside its anonymous namespace, after LONGSPAN_LANES is set.
 // Nothing here, or in the .inl files, may use std templates: they would leak as weak symbols (house.md 1.6).
+// GCC 12 finds its own _mm512_undefined_ps uninitialized
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 
 #define LONGSPAN_INLINE [[gnu::always_inline]] inline
 
@@ -246,19 +249,6 @@ LONGSPAN_INLINE Vec exp2NonPositive(Vec x) {
   VecInt scaled = asInt(p) + (asInt(whole) << 23);
   return asFloat(~(VecInt)(x < -125.f) & scaled);
 #endif
-}
-
-// Relative error 3e-7: an odd polynomial near 0, where 1 − 2 / (e^2x + 1) would cancel
-LONGSPAN_INLINE Vec tanh(Vec x) {
-  Vec magnitude = max(x, -x), square = x * x;
-  Vec p = -0.00566002f * square + 0.02059102f;
-  p = p * square - 0.05372108f;
-  p = p * square + 0.13331128f;
-  p = p * square - 0.33333261f;
-  Vec small = x + x * square * p;
-  Vec large = 1.f - 2.f / (exp2(magnitude * 2.885390082f) + 1.f);
-  large = x < 0.f ? -large : large;
-  return magnitude < 0.625f ? small : large;
 }
 
 // bit i: a[i] < b[i]

@@ -1,0 +1,16 @@
+// The kernel tables of this build and the choice among them.
+#pragma once
+#include <vector>
+
+#include "../core/backend.h"
+
+namespace longspan {
+
+// every table in this build, the best first; isSupported() says whether this processor can run it
+const std::vector<const Backend*>& cpuBackends();
+
+// The best table this processor runs, or the one named (LONGSPAN_ISA; null or empty: no wish). A name that is unknown,
+// or that the processor lacks, throws Error{Device}.
+const Backend& pickBackend(const char* forcedName);
+
+}  // namespace longspan

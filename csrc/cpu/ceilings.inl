@@ -1,0 +1,89 @@
+// ceilings: what this machine can do at best with this ISA, all threads together, measured now in about half a second.
+// Benches print shares of it: a shared machine's memory drifts by a factor of two, its clock less.
+
+LONGSPAN_INLINE double secondsNow() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return double(now.tv_sec) + 1e-9 * double(now.tv_nsec);
+}
+
+// The shortest of the runs of `count` items that fit into some 100 ms, long enough for every thread to wake: other work
+// on the machine only ever adds time.
+template <class F>
+LONGSPAN_INLINE double shortestRun(Parallel& parallel, int64_t count, const F& item) {
+  double shortest = 1e30;
+  for (double start = secondsNow(), now = start; now - start < 0.12 && !parallel.cancelled();) {
+    const double begin = now;
+    parallelFor(parallel, count, item);
+    now = secondsNow();
+    shortest = now - begin < shortest ? now - begin : shortest;
+  }
+  return shortest;
+}
+
+constexpr int numChains = 12;  // enough to hide a latency of 6 at two operations a cycle
+constexpr int64_t productSteps = 20000, productItemsPerThread = 16;
+
+struct Float32Product {
+  static constexpr double flopsPerLane = 2;
+  LONGSPAN_INLINE static Vec apply(Vec sum, Vec a, Vec b) { return sum * a + b; }  // nothing to hoist without FMA
+};
+#ifdef __AVX512BF16__
+struct BFloat16Product {
+  static constexpr double flopsPerLane = 4;
+  LONGSPAN_INLINE static Vec apply(Vec sum, Vec a, Vec b) { return dotPairs(sum, asInt(a), asInt(b)); }
+};
+#endif
+
+template <class Product>
+void multiplyInRegisters(float* result) {
+  Vec sums[numChains], a = broadcast(0.5f), b = broadcast(0.25f);
+#pragma GCC unroll 16
+  for (int i = 0; i < numChains; ++i) sums[i] = broadcast(float(i));
+  for (int64_t step = 0; step < productSteps; ++step) {
+    __asm__ volatile("" : "+m"(*result));  // keeps the loop, touches no register
+#pragma GCC unroll 16
+    for (int i = 0; i < numChains; ++i) sums[i] = Product::apply(sums[i], a, b);
+  }
+  Vec total{};
+#pragma GCC unroll 16
+  for (int i = 0; i < numChains; ++i) total += sums[i];
+  store(result, total);
+}
+
+template <class Product>
+double flopsPerSecond(Parallel& parallel) {
+  parallel.reserveScratch(parallel, 64, 0);
+  const int64_t items = productItemsPerThread * parallel.numThreads;
+  const double seconds = shortestRun(parallel, items, [&](int64_t, int thread) {
+    multiplyInRegisters<Product>((float*)parallel.threadScratch(parallel, thread));
+  });
+  return double(items) * productSteps * numChains * lanes * Product::flopsPerLane / seconds;
+}
+
+double readBytesPerSecond(Parallel& parallel) {
+  constexpr size_t bytes = size_t(256) << 20, chunk = size_t(1) << 20;  // more than a last-level cache holds
+  parallel.reserveScratch(parallel, 64, bytes);
+  char* memory = (char*)parallel.sharedScratch(parallel);
+  parallelFor(parallel, bytes / chunk, [&](int64_t item, int) { __builtin_memset(memory + item * chunk, 1, chunk); });
+  const double seconds = shortestRun(parallel, bytes / chunk, [&](int64_t item, int thread) {
+    const int32_t* p = (const int32_t*)(memory + item * chunk);
+    VecInt sums[4] = {};
+    for (size_t i = 0; i < chunk / 4; i += 4 * lanes) {
+#pragma GCC unroll 4
+      for (int j = 0; j < 4; ++j) sums[j] += *(const UnalignedVecInt*)(p + i + j * lanes);
+    }
+    *(VecInt*)parallel.threadScratch(parallel, thread) = sums[0] + sums[1] + sums[2] + sums[3];
+  });
+  return double(bytes) / seconds;
+}
+
+void ceilings(Ceilings& result, Parallel& parallel) {
+  result.float32FlopsPerSecond = flopsPerSecond<Float32Product>(parallel);
+#ifdef __AVX512BF16__
+  result.bfloat16FlopsPerSecond = flopsPerSecond<BFloat16Product>(parallel);
+#else
+  result.bfloat16FlopsPerSecond = 0;
+#endif
+  result.readBytesPerSecond = readBytesPerSecond(parallel);
+}
