@@ -10,7 +10,17 @@
 namespace longspan {
 
 enum class Code {
-  Shape, DType, Argument, Device, Unsupported, OutOfMemory, QueueFull, ModelFormat, CacheMismatch, Disposed, Execution,
+  Shape,
+  DType,
+  Argument,
+  Device,
+  Unsupported,
+  OutOfMemory,
+  QueueFull,
+  ModelFormat,
+  CacheMismatch,
+  Disposed,
+  Execution,
   Aborted,  // carries abortId; JavaScript rejects with signal.reason
 };
 

@@ -1,8 +1,11 @@
-// The key/value cache of one layer, in lane layout (one decode step reads it as one ascending stream).
+// The key/value cache of one layer, in lane layout: one decode step reads it as one ascending stream per KV head.
 // Keys are kept in blocks of 32, each K block followed by its V block; a slab holds keysPerSlab keys of every KV head:
-//   slab: [numKVHeads][keysPerSlab / 32][K block | V block]
-//   K block: float32 [2][headDim][16 keys]            bfloat16 [2][headDim / 2][16 keys][2]
-//   V block: float32 [valueDim / 16][32 keys][16]-like, see cpu/kv_cache.inl, which alone reads and writes it
+//   slab     [numKVHeads][keysPerSlab / 32][K block | V block]
+//   K block  float32 [2][keyDim][16 keys]           bfloat16 [2][keyDim / 2][16 keys][2]
+//   V block  panels of up to 64 values, one after the other:
+//            float32 [32 keys][panel]               bfloat16 [16 key pairs][panel][2]
+// keyDim is headDim padded to 4, the values are padded to 16; pads stay zero. The layout is the same for every ISA.
+// Slabs are zero when they are new and 64-byte aligned; huge pages help. cpu/kv_cache.inl alone reads and writes them.
 #pragma once
 #include "dtype.h"
 
@@ -11,10 +14,31 @@ namespace longspan {
 struct KVCacheView {
   static constexpr int keysPerBlock = 32;
   static constexpr int keysPerSlab = 1024;
+  static constexpr int blocksPerSlab = keysPerSlab / keysPerBlock;
+  static constexpr int valuesPerPanel = 64;
   void* const* slabs = nullptr;  // [ceil(length / keysPerSlab)]
   DType dtype = DType::Float32;  // float32 or bfloat16
   int numKVHeads = 0, headDim = 0, valueDim = 0;
   int64_t length = 0;  // keys present (after the append, for attention)
+
+  [[gnu::always_inline]] constexpr int keyDim() const { return (headDim + 3) / 4 * 4; }
+  [[gnu::always_inline]] constexpr int paddedValueDim() const { return (valueDim + 15) / 16 * 16; }
+  [[gnu::always_inline]] constexpr int elementBytes() const { return dtype == DType::Float32 ? 4 : 2; }
+  [[gnu::always_inline]] constexpr int64_t keyBlockBytes() const {
+    return int64_t(keysPerBlock) * keyDim() * elementBytes();
+  }
+  [[gnu::always_inline]] constexpr int64_t blockBytes() const {
+    return keyBlockBytes() + int64_t(keysPerBlock) * paddedValueDim() * elementBytes();
+  }
+  [[gnu::always_inline]] constexpr int64_t slabBytes() const { return blockBytes() * blocksPerSlab * numKVHeads; }
+  [[gnu::always_inline]] constexpr int64_t numSlabs(int64_t keys) const {
+    return (keys + keysPerSlab - 1) / keysPerSlab;
+  }
+  // the K block of keys [32 block, 32 block + 32); its V block follows at keyBlockBytes()
+  [[gnu::always_inline]] unsigned char* block(int head, int64_t block) const {
+    unsigned char* slab = static_cast<unsigned char*>(slabs[block / blocksPerSlab]);
+    return slab + (int64_t(head) * blocksPerSlab + block % blocksPerSlab) * blockBytes();
+  }
 };
 
 }  // namespace longspan

@@ -1,5 +1,5 @@
 // The pick list: one row per ISA of the build, best first.
-#include "backends.h"
+#include "../core/backends.h"
 
 #include "../core/error.h"
 

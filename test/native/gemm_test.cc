@@ -12,7 +12,7 @@
 #include <random>
 #include <string>
 
-#include "cpu/backends.h"
+#include "core/backends.h"
 #include "core/thread_pool.h"
 
 using namespace longspan;

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "core/error.h"
-#include "cpu/backends.h"
+#include "core/backends.h"
 #include "tensors.h"
 
 using namespace longspan;

@@ -1,8 +1,8 @@
-// The kernel tables of this build and the choice among them.
+// The kernel tables of this build and the choice among them (filled by cpu/backends.cc).
 #pragma once
 #include <vector>
 
-#include "../core/backend.h"
+#include "backend.h"
 
 namespace longspan {
 

@@ -1,0 +1,153 @@
+#include "thread_pool.h"
+
+#include <linux/futex.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <climits>
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+#include <string>
+
+#include "memory.h"
+
+namespace longspan {
+namespace {
+
+constexpr int spinsBeforeSleep = 1000;  // about 10 µs where a pause takes 40 cycles
+
+void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#else
+  asm volatile("yield");
+#endif
+}
+void futexWait(std::atomic<uint32_t>& word, uint32_t expected) {
+  syscall(SYS_futex, reinterpret_cast<uint32_t*>(&word), FUTEX_WAIT_PRIVATE, expected, nullptr, nullptr, 0);
+}
+void futexWake(std::atomic<uint32_t>& word, int howMany) {
+  syscall(SYS_futex, reinterpret_cast<uint32_t*>(&word), FUTEX_WAKE_PRIVATE, howMany, nullptr, nullptr, 0);
+}
+
+double cgroupProcessors() {
+  double quota, period;
+  std::ifstream version2("/sys/fs/cgroup/cpu.max");
+  if (version2 >> quota >> period && period > 0) return quota / period;
+  std::ifstream quotaFile("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), periodFile("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
+  if (quotaFile >> quota && periodFile >> period && quota > 0 && period > 0) return quota / period;
+  return INFINITY;
+}
+
+}  // namespace
+
+int defaultThreads() {
+  if (const char* text = std::getenv("LONGSPAN_THREADS"))
+    if (int threads = std::atoi(text); threads > 0) return std::min(threads, 256);
+  cpu_set_t set;
+  int processors = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+  return std::max(1, std::min(processors, int(std::min(256.0, std::ceil(cgroupProcessors())))));
+}
+
+ThreadPool::ThreadPool(int threads) {
+  numThreads = std::max(1, threads);
+  scratch_.resize(numThreads);
+  runItems = [](Parallel& p, int64_t count, Body body, void* context) {
+    static_cast<ThreadPool&>(p).run(count, body, context);
+  };
+  reserveScratch = [](Parallel& p, size_t perThread, size_t shared) {
+    static_cast<ThreadPool&>(p).reserve(perThread, shared);
+  };
+  threadScratch = [](Parallel& p, int thread) {
+    return static_cast<unsigned char*>(static_cast<ThreadPool&>(p).scratch_[thread].get());
+  };
+  sharedScratch = [](Parallel& p) { return static_cast<unsigned char*>(static_cast<ThreadPool&>(p).shared_.get()); };
+  for (int i = 1; i < numThreads; ++i) workers_.emplace_back([this, i] { work(i); });
+}
+
+ThreadPool::~ThreadPool() {
+  stopping_ = true;
+  generation_.fetch_add(1);
+  futexWake(generation_, INT_MAX);
+  for (auto& worker : workers_) worker.join();
+}
+
+void ThreadPool::reserve(size_t bytesPerThread, size_t sharedBytes) {
+  if (bytesPerThread > scratchBytes_) {
+    scratchBytes_ = 0;
+    for (auto& block : scratch_) block.reset();
+    for (auto& block : scratch_) block = allocate(bytesPerThread, "scratch memory");
+    scratchBytes_ = bytesPerThread;
+  }
+  if (sharedBytes > sharedBytes_) {
+    sharedBytes_ = 0;
+    shared_.reset();
+    shared_ = allocate(sharedBytes, "scratch memory");
+    sharedBytes_ = sharedBytes;
+  }
+}
+
+void ThreadPool::run(int64_t count, Body body, void* context) {
+  if (count <= 0) return;
+  if (numThreads == 1 || count == 1) {
+    for (int64_t i = 0; i < count && !cancelled(); ++i) body(context, i, 0);
+    return;
+  }
+  uint32_t generation = generation_.load(std::memory_order_relaxed) + 1;
+  next_.store(uint64_t(generation) << 32 | UINT32_MAX);  // closed: nobody may take an item while the job is written
+  body_ = body;
+  context_ = context;
+  done_.store(0, std::memory_order_relaxed);
+  count_.store(uint32_t(count), std::memory_order_release);
+  next_.store(uint64_t(generation) << 32, std::memory_order_release);
+  generation_.store(generation);  // sequentially consistent with sleeping_, so that no sleeper is missed
+  if (sleeping_.load() > 0) futexWake(generation_, INT_MAX);
+  takeItems(generation, 0);
+  for (int spins = 0; done_.load(std::memory_order_acquire) != uint32_t(count);) {
+    if (++spins < spinsBeforeSleep)
+      pause();
+    else
+      sched_yield();
+  }
+}
+
+// Runs items while the counter still belongs to `generation`; the counter moves only by compare-and-swap, so a late
+// worker can neither take an item of a finished job nor touch its context.
+bool ThreadPool::takeItems(uint32_t generation, int thread) {
+  bool any = false;
+  uint64_t at = next_.load(std::memory_order_acquire);
+  while (uint32_t(at >> 32) == generation && uint32_t(at) < count_.load(std::memory_order_acquire)) {
+    if (!next_.compare_exchange_weak(at, at + 1, std::memory_order_acq_rel)) continue;
+    if (!cancelled()) body_(context_, int64_t(uint32_t(at)), thread);
+    any = true;
+    done_.fetch_add(1, std::memory_order_release);
+    at = next_.load(std::memory_order_acquire);
+  }
+  return any;
+}
+
+void ThreadPool::work(int thread) {
+  uint32_t seen = generation_.load();
+  if (!stopping_ && uint32_t(next_.load() >> 32) == seen) takeItems(seen, thread);
+  for (;;) {
+    uint32_t current = generation_.load(std::memory_order_acquire);
+    for (int spins = 0; current == seen && spins < spinsBeforeSleep; ++spins) {
+      pause();
+      current = generation_.load(std::memory_order_acquire);
+    }
+    if (current == seen) {
+      sleeping_.fetch_add(1);
+      if (generation_.load() == seen) futexWait(generation_, seen);
+      sleeping_.fetch_sub(1);
+      continue;
+    }
+    if (stopping_) return;
+    seen = current;
+    takeItems(current, thread);
+  }
+}
+
+}  // namespace longspan

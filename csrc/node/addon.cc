@@ -1,0 +1,98 @@
+// The addon: one line per op. Signatures are printed from the same lines (scripts/types.mjs).
+#include "../ops/machine.h"
+#include "js_types.h"
+#include "tensor_class.h"
+
+namespace longspan::node {
+namespace {
+
+void defineOps(Exports& exports) {
+  exports.define<flashAttention>(
+      "flashAttention", {"q", "k", "v", "options"},
+      "softmax(scale · q kᵀ + mask) v in O(seqLen) memory. q [batch, seqLenQ, numHeads, headDim], k [batch, seqLenKV, "
+      "numKVHeads, headDim], v [batch, seqLenKV, numKVHeads, valueDim].");
+  exports.define<patternVisible>("patternVisible", {"pattern", "q", "kv", "seqLenQ", "seqLenKV"},
+                                 "May query q see key kv?");
+  exports.define<patternAllowedPairs>("patternAllowedPairs", {"pattern", "seqLenQ", "seqLenKV"},
+                                      "How many pairs are visible.");
+  exports.define<mergeAttention>("mergeAttention", {"parts"},
+                                 "Attention over the union of disjoint key sets, from the parts' out and lse.");
+  exports.define<rope>(
+      "rope", {"x", "positions", "options"},
+      "Rotary position embedding of x [batch, seqLen, numHeads, headDim]; positions [seqLen] or [batch, seqLen].");
+  exports.define<rmsNorm>("rmsNorm", {"x", "weight", "options"}, "x / rms(x) · weight over the last axis.");
+  exports.define<layerNorm>("layerNorm", {"x", "weight", "bias", "options"},
+                            "(x − mean) / std · weight + bias over the last axis.");
+  exports.define<matmul>("matmul", {"a", "b", "options"}, "a [..., m, k] times b [k, n] (or [n, k] with transposeB).");
+  exports.define<linear>("linear", {"x", "weight", "options"}, "x [..., k] times a packed weight [n, k] transposed.");
+  exports.define<packWeight>("packWeight", {"weight", "options"},
+                             "A weight [outFeatures, inFeatures] in the panels that linear reads.");
+  exports.define<embedding>("embedding", {"ids", "weight"}, "Rows of weight [vocabSize, hiddenSize] by id.");
+  exports.define<gatedActivation>("gatedActivation", {"gate", "up", "options"},
+                                  "activation(gate) · up; without up activation(gate).");
+  exports.define<add>("add", {"a", "b"}, "a + b, broadcast.");
+  exports.define<multiply>("multiply", {"a", "b"}, "a · b, broadcast.");
+  exports.define<softmax>("softmax", {"x"}, "softmax over the last axis.");
+  exports.define<argmax>("argmax", {"x"}, "Index of the largest along the last axis, int32; the first of equals.");
+  exports.define<topK>("topK", {"x", "options"}, "The k largest along the last axis, descending.");
+  exports.define<nll>("nll", {"logits", "targets"}, "−log softmax(logits)[target] of each row, float32.");
+}
+
+void defineViews(Exports& exports) {
+  exports.define<reshape>("reshape", {"tensor", "shape"}, "The same elements in another shape; one extent may be −1.");
+  exports.define<transpose>("transpose", {"tensor", "a", "b"}, "A view with two axes exchanged.");
+  exports.define<slice>("slice", {"tensor", "starts", "ends"},
+                        "A view of [starts, ends); negative numbers count from the end.");
+  exports.define<narrow>("narrow", {"tensor", "axis", "start", "length"},
+                         "A view of one axis' [start, start + length).");
+  exports.define<cast>("cast", {"tensor", "dtype"}, "The tensor in another dtype.");
+  exports.define<contiguous>("contiguous", {"tensor"}, "The tensor in dense row-major memory.");
+}
+
+void defineCache(Exports& exports) {
+  exports.define<createKVCache>("createKVCache", {"options"},
+                                "An empty key/value cache that grows as keys are appended.");
+  exports.define<cacheAppend>("cacheAppend", {"cache", "layer", "k", "v"},
+                              "Appends k [1, seqLen, numKVHeads, headDim] and v to a layer.");
+  exports.define<cacheAttention>("cacheAttention", {"q", "cache", "layer", "options"},
+                                 "flashAttention of q [1, seqLenQ, numHeads, headDim] over a layer's keys.");
+  exports.define<cacheTruncate>("cacheTruncate", {"cache", "length"}, "Forgets all keys from `length` on.");
+  exports.define<cacheLength>("cacheLength", {"cache", "layer"}, "Keys in a layer.");
+  exports.define<cacheBytes>("cacheBytes", {"cache"}, "Bytes held.");
+}
+
+void defineMachine(Exports& exports) {
+  exports.define<machine>("machine", "Kernels, threads and limits in use.");
+  exports.define<cuda>("cuda", "The CUDA plugin: what it found, or why it is not used.");
+  exports.define<deviceReason>("deviceReason", {"device"}, "Why a device other than cpu cannot be used.");
+  exports.define<memory>("memory", "The memory budget and what is used of it.");
+  exports.define<setMemoryBudget>("setMemoryBudget", {"bytes"}, "An own limit besides the system's; 0 for none.");
+  exports.define<setQueueBytes>("setQueueBytes", {"bytes"}, "Limit of pending output bytes.");
+  exports.define<setThreads>("setThreads", {"threads"}, "Compute threads; 0 for the default.");
+  exports.define<ceilings>("ceilings",
+                           "[float32 FLOP/s, bfloat16 FLOP/s, bytes read per second] of this machine, measured now.");
+}
+
+}  // namespace
+
+Napi::Object init(Napi::Env env, Napi::Object target) {
+  Environment::start(env);
+  Exports exports(env, target);
+  exports.declare("import type { Tensor } from \"./tensor.js\";");
+  for (const char* handle : {"PackedMatrix", "KVCache"})
+    exports.declare(concat("declare const is", handle,
+                           ": unique symbol;\n/** A native value; let go of it with dispose. */\nexport interface ",
+                           handle, " { readonly [is", handle, "]: true }")
+                        .c_str());
+  defineTensorClass(exports);
+  defineOps(exports);
+  defineViews(exports);
+  defineCache(exports);
+  defineMachine(exports);
+  target.Set("signatures", exports.signatures());
+  return target;
+}
+
+NODE_API_MODULE(longspan, init)
+
+}  // namespace longspan::node

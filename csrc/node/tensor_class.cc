@@ -1,0 +1,187 @@
+// What the Tensor class of lib/tensor.ts needs: birth, facts, reading, disposal; and waiting for the stream.
+#include "tensor_class.h"
+
+#include <cstring>
+
+#include "../core/stream.h"
+#include "../ops/enqueue.h"
+#include "js_types.h"
+
+namespace longspan::node {
+namespace {
+
+constexpr int64_t smallBytes = 1 << 16;         // copied into JavaScript's own memory
+constexpr double maxArrayBytes = 4294967296.0;  // V8's ArrayBuffer limit on Node 20
+
+Napi::Value factsOf(const Napi::CallbackInfo& info, Tensor tensor) {
+  auto facts = Napi::Object::New(info.Env());
+  facts.Set("dtype", nameOf(tensor.dtype));
+  facts.Set("shape", Js<Shape>::to(info.Env(), tensor.shape));
+  attachTensor(info.Env(), info[0].As<Napi::Object>(), std::move(tensor));
+  return facts;
+}
+
+Napi::Value initTensor(const Napi::CallbackInfo& info) {
+  if (info[1].IsExternal()) return factsOf(info, *info[1].As<Napi::External<Tensor>>().Data());
+  return factsOf(info, tensorFrom({"new Tensor", "data"}, info[1], info[2], info[3]));
+}
+
+Napi::Value initView(const Napi::CallbackInfo& info) {
+  return factsOf(info, tensorView({"Tensor.view", "array"}, info[1], info[2], info[3]));
+}
+
+Napi::Value typedArray(Napi::Env env, DType dtype, Napi::ArrayBuffer buffer) {
+  static constexpr napi_typedarray_type types[] = {napi_float32_array, napi_uint16_array, napi_uint16_array,
+                                                   napi_int8_array,    napi_uint8_array,  napi_int32_array,
+                                                   napi_bigint64_array};
+  napi_value array;
+  napi_create_typedarray(env, types[static_cast<int>(dtype)], buffer.ByteLength() / sizeOf(dtype), buffer, 0, &array);
+  return Napi::Value(env, array);
+}
+
+// The memory of a contiguous tensor as an ArrayBuffer: its own where it is large and the host allows it.
+Napi::Value arrayOf(Napi::Env env, const Tensor& tensor) {
+  size_t bytes = size_t(tensor.bytes());
+  if (bytes > size_t(smallBytes)) {
+    auto* kept = new std::shared_ptr<Storage>(tensor.storage);
+    napi_value external;
+    napi_status status = napi_create_external_arraybuffer(
+        env, tensor.data(), bytes,
+        [](napi_env, void*, void* hint) { delete static_cast<std::shared_ptr<Storage>*>(hint); }, kept, &external);
+    if (status == napi_ok) return typedArray(env, tensor.dtype, Napi::ArrayBuffer(env, external));
+    delete kept;
+  }
+  auto buffer = Napi::ArrayBuffer::New(env, bytes);
+  if (bytes) std::memcpy(buffer.Data(), tensor.data(), bytes);
+  return typedArray(env, tensor.dtype, buffer);
+}
+
+// A promise that is settled from the stream thread.
+struct Waiting {
+  Napi::Promise::Deferred deferred;
+  std::shared_ptr<Environment> environment;
+  explicit Waiting(Napi::Env env)
+      : deferred(Napi::Promise::Deferred::New(env)), environment(Environment::of(env).self) {
+    environment->promiseOpened();
+  }
+};
+using Settle = std::function<Napi::Value(Napi::Env)>;  // the value, or throws Error
+
+void settleLater(const std::shared_ptr<Waiting>& waiting, Settle settle) {
+  waiting->environment->post([waiting, settle = std::move(settle)](Napi::Env env) {
+    waiting->environment->promiseSettled();
+    try {
+      waiting->deferred.Resolve(settle(env));
+    } catch (const Error& e) {
+      waiting->deferred.Reject(toJs(env, e));
+    } catch (const Napi::Error& e) {
+      waiting->deferred.Reject(e.Value());
+    }
+  });
+}
+
+bool isDone(const Tensor& tensor) {
+  const auto& writer = tensor.storage->writer;
+  return !writer || writer->state.load(std::memory_order_acquire) == Completion::State::Done;
+}
+
+Napi::Value readTensor(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  Tensor tensor = Handle<Tensor>::get(info[0], {"data", "this"});
+  if (double(tensor.bytes()) > maxArrayBytes)
+    throw Error(Code::Shape, concat("data: a typed array holds at most 4 GiB, the tensor has ", tensor.bytes(),
+                                    " bytes; read it by slices"))
+        .with("op", "data")
+        .with("argument", "this")
+        .with("expected", "at most 4294967296 bytes")
+        .with("actual", concat(tensor.bytes(), " bytes"));
+  if (isDone(tensor) && tensor.isContiguous() && tensor.bytes() <= smallBytes) {
+    auto deferred = Napi::Promise::Deferred::New(env);
+    deferred.Resolve(arrayOf(env, tensor));
+    return deferred.Promise();
+  }
+  Tensor copy = Tensor::empty(tensor.dtype, tensor.shape, "data");
+  enqueue("data", {&tensor}, {&copy}, [tensor, copy](const Backend& table, Parallel& parallel) {
+    table.copy({tensor.view(), copy.view()}, parallel);
+  });
+  auto waiting = std::make_shared<Waiting>(env);
+  Stream::instance().whenReached(waiting->environment.get(), [waiting, copy] {
+    settleLater(waiting, [copy](Napi::Env env) -> Napi::Value {
+      if (copy.storage->writer->state.load() == Completion::State::Failed) throw *copy.storage->writer->error;
+      return arrayOf(env, copy);
+    });
+  });
+  return waiting->deferred.Promise();
+}
+
+Napi::Value cancelTensor(const Napi::CallbackInfo& info) {
+  auto* handle = Handle<Tensor>::of(info[0]);
+  if (handle && handle->value && handle->value->storage->writer)
+    Stream::cancel(handle->value->storage->writer, info[1].ToNumber());
+  return info.Env().Undefined();
+}
+
+Napi::Value dispose(const Napi::CallbackInfo& info) {
+  if (auto* tensor = Handle<Tensor>::of(info[0]))
+    tensor->release(info.Env());
+  else if (auto* matrix = Handle<PackedMatrix>::of(info[0]))
+    matrix->release(info.Env());
+  else if (auto* cache = Handle<KVCache>::of(info[0]))
+    cache->release(info.Env());
+  return info.Env().Undefined();
+}
+
+Napi::Value isDisposed(const Napi::CallbackInfo& info) {
+  auto* handle = Handle<Tensor>::of(info[0]);
+  return Napi::Boolean::New(info.Env(), !handle || !handle->value);
+}
+
+Napi::Value idle(const Napi::CallbackInfo& info) {
+  auto waiting = std::make_shared<Waiting>(info.Env());
+  Stream::instance().whenReached(waiting->environment.get(), [waiting] {
+    settleLater(waiting, [](Napi::Env env) -> Napi::Value { return env.Undefined(); });
+  });
+  return waiting->deferred.Promise();
+}
+
+Napi::Value ready(const Napi::CallbackInfo& info) {
+  auto waiting = std::make_shared<Waiting>(info.Env());
+  Stream::instance().whenReady(waiting->environment.get(), [waiting] {
+    settleLater(waiting, [](Napi::Env env) -> Napi::Value { return env.Undefined(); });
+  });
+  return waiting->deferred.Promise();
+}
+
+Napi::Value setClasses(const Napi::CallbackInfo& info) {
+  Environment& environment = Environment::of(info.Env());
+  environment.tensorClass = Napi::Persistent(info[0].As<Napi::Function>());
+  environment.errorFactory = Napi::Persistent(info[1].As<Napi::Function>());
+  return info.Env().Undefined();
+}
+
+}  // namespace
+
+void defineTensorClass(Exports& exports) {
+  exports.raw("setClasses", setClasses,
+              "(tensorClass: unknown, errorFactory: (code: string, message: string, fields: Record<string, unknown>) "
+              "=> Error): void",
+              "Tells the addon which class results are made of, and how its errors become JavaScript ones.");
+  exports.raw("initTensor", initTensor, "(target: object, ...from: unknown[]): { dtype: string; shape: number[] }",
+              "Gives a new Tensor object its memory.");
+  exports.raw(
+      "initView", initView,
+      "(target: object, array: object, shape: readonly number[], dtype?: string): { dtype: string; shape: number[] }",
+      "Gives a new Tensor object the memory of a typed array.");
+  exports.raw(
+      "readTensor", readTensor,
+      "(tensor: Tensor): Promise<Float32Array | Uint16Array | Int8Array | Uint8Array | Int32Array | BigInt64Array>",
+      "The tensor's values, once they are there.");
+  exports.raw("cancelTensor", cancelTensor, "(tensor: Tensor, abortId: number): void",
+              "Stops what computes the tensor.");
+  exports.raw("dispose", dispose, "(handle: object): void", "Lets go of the native memory behind a handle.");
+  exports.raw("isDisposed", isDisposed, "(tensor: Tensor): boolean", "Whether the tensor was disposed.");
+  exports.raw("idle", idle, "(): Promise<void>", "Resolves when everything enqueued so far has run.");
+  exports.raw("ready", ready, "(): Promise<void>", "Resolves when the queue is at most half full.");
+}
+
+}  // namespace longspan::node

@@ -1,0 +1,33 @@
+// From a checked op to the stream: the completion that readers of the outputs wait for, and what it waits for itself.
+#pragma once
+#include <functional>
+#include <vector>
+#include <optional>
+#include <string>
+
+#include "../core/backend.h"
+#include "../core/stream.h"
+#include "../core/tensor.h"
+
+namespace longspan {
+
+// The JavaScript environment on whose behalf this thread calls ops.
+const void*& currentOwner();
+
+// The table of kernels for tensors on the CPU (LONGSPAN_ISA, else the best this machine runs); throws Error{Device}.
+const Backend& backend();
+
+// Room in the queue for this output, asked for before it is allocated; throws Error{QueueFull, OutOfMemory}.
+Tensor newOutput(const char* op, DType dtype, Shape shape);
+
+using Work = std::function<void(const Backend&, Parallel&)>;
+void enqueue(const char* op, const std::vector<const Tensor*>& inputs, const std::vector<Tensor*>& outputs, Work work);
+
+// The tensor itself where its last axis is dense, else a contiguous copy (enqueued).
+Tensor denseRows(const Tensor& tensor);
+// `tensor` in `dtype`: itself, or a converted copy (enqueued).
+Tensor converted(const Tensor& tensor, DType dtype);
+
+inline TensorView viewOf(const std::optional<Tensor>& tensor) { return tensor ? tensor->view() : TensorView{}; }
+
+}  // namespace longspan

@@ -1,0 +1,144 @@
+// The key/value cache: append, attend, truncate. Memory is taken when keys are appended, never for a length promised.
+#include "kv_cache.h"
+
+#include <algorithm>
+
+#include "attention_call.h"
+
+namespace longspan {
+namespace {
+
+struct LayerSnapshot {  // what a task needs, unaffected by later appends
+  std::vector<std::shared_ptr<void>> slabs;
+  std::vector<void*> addresses;
+  KVCacheView view;
+};
+
+LayerSnapshot snapshot(const KVCacheStorage& storage, const KVCacheStorage::Layer& layer) {
+  LayerSnapshot shot;
+  shot.slabs = layer.slabs;
+  for (const auto& slab : layer.slabs) shot.addresses.push_back(slab.get());
+  shot.view.dtype = storage.dtype;
+  shot.view.numKVHeads = int(storage.numKVHeads);
+  shot.view.headDim = int(storage.headDim);
+  shot.view.valueDim = int(storage.valueDim);
+  shot.view.length = layer.length;
+  return shot;
+}
+
+KVCacheStorage::Layer& layerOf(const char* op, const KVCache& cache, int64_t layer) {
+  auto& layers = cache.storage->layers;
+  if (layer < 0 || layer >= int64_t(layers.size()))
+    badArgument(op, "layer", concat("layer must be in [0, ", layers.size(), "), got ", layer));
+  return layers[layer];
+}
+
+Tensor orderOf(const KVCacheStorage::Layer& layer) {
+  Tensor tensor;
+  tensor.storage = layer.order;
+  return tensor;
+}
+
+void requireSize(const char* op, const char* name, int64_t value, int64_t limit) {
+  if (value < 1 || value > limit) badArgument(op, name, concat(name, " must be in [1, ", limit, "], got ", value));
+}
+
+}  // namespace
+
+KVCache createKVCache(const KVCacheOptions& options) {
+  const char* op = "createKVCache";
+  requireSize(op, "numLayers", options.numLayers, 4096);
+  requireSize(op, "numKVHeads", options.numKVHeads, 65536);
+  requireSize(op, "headDim", options.headDim, 256);
+  requireSize(op, "valueDim", options.valueDim.value_or(options.headDim), 256);
+  DType dtype = parseDType(options.dtype, op);
+  if (dtype != DType::Float32 && dtype != DType::BFloat16)
+    throw Error(Code::DType, concat(op, ": dtype must be float32 or bfloat16, got ", options.dtype))
+        .with("op", op)
+        .with("argument", "dtype")
+        .with("expected", "float32 or bfloat16")
+        .with("actual", options.dtype);
+  auto storage = std::make_shared<KVCacheStorage>();
+  storage->dtype = dtype;
+  storage->numKVHeads = options.numKVHeads;
+  storage->headDim = options.headDim;
+  storage->valueDim = options.valueDim.value_or(options.headDim);
+  storage->layers.resize(options.numLayers);
+  for (auto& layer : storage->layers) layer.order = std::make_shared<Storage>();
+  return {storage};
+}
+
+void cacheAppend(const KVCache& cache, int64_t layerIndex, const Tensor& k, const Tensor& v) {
+  const char* op = "cacheAppend";
+  KVCacheStorage& storage = *cache.storage;
+  auto& layer = layerOf(op, cache, layerIndex);
+  Dims dims(op);
+  auto [batch, seqLen, numKVHeads, headDim] = dims.bind<4>(k, "k", "[batch, seqLen, numKVHeads, headDim]");
+  int64_t valueDim = dims.bind<4>(v, "v", "[batch, seqLen, numKVHeads, valueDim]")[3];
+  dims.require(batch == 1 && numKVHeads == storage.numKVHeads && headDim == storage.headDim, "k",
+               concat("k must be [1, seqLen, ", storage.numKVHeads, ", ", storage.headDim, "] as the cache was made"),
+               toString(k.shape));
+  dims.require(valueDim == storage.valueDim, "v",
+               concat("valueDim must be ", storage.valueDim, " as the cache was made"), toString(v.shape));
+  requireDType(op, "k", k, floatDTypes);
+  requireDType(op, "v", v, floatDTypes);
+  int64_t position = layer.length, length = position + seqLen;
+  KVCacheView shape = snapshot(storage, layer).view;
+  while (int64_t(layer.slabs.size()) * KVCacheView::keysPerSlab < length)
+    layer.slabs.push_back(allocate(size_t(shape.slabBytes()), "the key/value cache", true));
+  layer.length = length;
+  Tensor order = orderOf(layer);
+  enqueue(op, {&k, &v, &order}, {&order},
+          [shot = snapshot(storage, layer), position, k, v](const Backend& table, Parallel& parallel) {
+            KVCacheView view = shot.view;
+            view.slabs = shot.addresses.data();
+            table.cacheAppend({view, position, k.view(), v.view()}, parallel);
+          });
+}
+
+AttentionOutput cacheAttention(const Tensor& q, const KVCache& cache, int64_t layerIndex,
+                               const FlashAttentionOptions& options) {
+  const char* op = "cacheAttention";
+  KVCacheStorage& storage = *cache.storage;
+  auto& layer = layerOf(op, cache, layerIndex);
+  Dims dims(op);
+  auto [batch, seqLenQ, numHeads, headDim] = dims.bind<4>(q, "q", "[batch, seqLenQ, numHeads, headDim]");
+  dims.require(batch == 1 && headDim == storage.headDim, "q",
+               concat("q must be [1, seqLenQ, numHeads, ", storage.headDim, "] as the cache was made"),
+               toString(q.shape));
+  requireDType(op, "q", q, floatDTypes);
+  AttentionCall call = attentionCall(op, dims, q, layer.length, storage.numKVHeads, storage.valueDim, options);
+  Tensor* lse = call.lse ? &*call.lse : &call.out;
+  Tensor order = orderOf(layer);
+  enqueue(op,
+          {&q, &order, call.alibiSlopes ? &*call.alibiSlopes : &q, call.bias ? &*call.bias : &q,
+           call.sinkLogits ? &*call.sinkLogits : &q},
+          {&call.out, lse}, [call, shot = snapshot(storage, layer)](const Backend& table, Parallel& parallel) {
+            AttentionArgs args = argumentsOf(call);
+            args.cache = shot.view;
+            args.cache.slabs = shot.addresses.data();
+            table.attention(args, parallel);
+          });
+  return outputOf(call);
+}
+
+void cacheTruncate(const KVCache& cache, int64_t length) {
+  if (length < 0) badArgument("cacheTruncate", "length", concat("length must not be negative, got ", length));
+  for (auto& layer : cache.storage->layers) {
+    layer.length = std::min(layer.length, length);
+    layer.order = std::make_shared<Storage>();  // what remains is good: a failed or aborted append lay beyond it
+    size_t slabs = size_t((layer.length + KVCacheView::keysPerSlab - 1) / KVCacheView::keysPerSlab);
+    if (layer.slabs.size() > slabs) layer.slabs.resize(slabs);
+  }
+}
+
+int64_t cacheLength(const KVCache& cache, int64_t layer) { return layerOf("cacheLength", cache, layer).length; }
+
+int64_t cacheBytes(const KVCache& cache) {
+  int64_t bytes = 0;
+  for (const auto& layer : cache.storage->layers)
+    bytes += int64_t(layer.slabs.size()) * snapshot(*cache.storage, layer).view.slabBytes();
+  return bytes;
+}
+
+}  // namespace longspan

@@ -1,0 +1,66 @@
+#include "machine.h"
+
+#include "../core/backends.h"
+#include "../core/memory.h"
+#include "../core/plugin.h"
+#include "../core/shape.h"
+#include "enqueue.h"
+
+namespace longspan {
+
+MachineInfo machine() {
+  const Backend& table = backend();
+  std::vector<std::string> isas;
+  for (const Backend* each : cpuBackends())
+    if (each->isSupported()) isas.push_back(each->name);
+  return {table.name, isas, table.nativeBFloat16, Stream::instance().threads(), Stream::instance().limitBytes()};
+}
+
+CudaInfo cuda() {
+  const Plugin& plugin = cudaPlugin();
+  return {plugin.file, plugin.reason, plugin.devices};
+}
+
+DeviceReason deviceReason(const std::string& device) {
+  if (device != "cuda" && device.rfind("cuda:", 0) != 0) return {"the devices are cpu, cuda and cuda:<number>"};
+  const Plugin& plugin = cudaPlugin();
+  if (!plugin.backend) return {plugin.reason};
+  return {"this version of longspan computes on the CPU only; its CUDA plugin holds single kernels"};
+}
+
+MemoryInfo memory() {
+  MemoryStatus status = memoryStatus();
+  return {double(status.usedBytes), double(status.budgetBytes), double(status.availableBytes),
+          double(Stream::instance().pendingBytes())};
+}
+
+void setMemoryBudget(double bytes) {
+  if (!(bytes >= 0)) badArgument("setMemoryBudget", "bytes", "bytes must be 0 (no own limit) or more");
+  setMemoryLimit(int64_t(bytes));
+}
+
+void setQueueBytes(double bytes) {
+  if (!(bytes > 0)) badArgument("setQueueBytes", "bytes", "bytes must be positive");
+  Stream::instance().setLimitBytes(int64_t(bytes));
+}
+
+void setThreads(int64_t threads) {
+  if (threads < 0 || threads > 256)
+    badArgument("setThreads", "threads", concat("threads must be in [1, 256], or 0 for the default, got ", threads));
+  Stream::instance().setThreads(int(threads));
+}
+
+Tensor ceilings() {
+  Tensor out = newOutput("ceilings", DType::Float32, {3});
+  enqueue("ceilings", {}, {&out}, [out](const Backend& table, Parallel& parallel) {
+    Ceilings measured{};
+    table.ceilings(measured, parallel);
+    auto* values = static_cast<float*>(out.data());
+    values[0] = float(measured.float32FlopsPerSecond);
+    values[1] = float(measured.bfloat16FlopsPerSecond);
+    values[2] = float(measured.readBytesPerSecond);
+  });
+  return out;
+}
+
+}  // namespace longspan

@@ -1,0 +1,58 @@
+// Facts of the machine and of this process, for doctor, bench and tests.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "../core/field.h"
+#include "../core/tensor.h"
+
+namespace longspan {
+
+struct MachineInfo {
+  std::string isa;
+  std::vector<std::string> isas;
+  bool nativeBFloat16;
+  int64_t threads, queueBytes;
+  static constexpr auto fields = std::tuple{
+      field("isa", &MachineInfo::isa, "kernels in use"),
+      field("isas", &MachineInfo::isas, "kernels this machine can run"),
+      field("nativeBFloat16", &MachineInfo::nativeBFloat16, "bfloat16 products without widening"),
+      field("threads", &MachineInfo::threads, "compute threads"),
+      field("queueBytes", &MachineInfo::queueBytes, "limit of pending output bytes"),
+  };
+};
+struct MemoryInfo {
+  double usedBytes, budgetBytes, availableBytes, pendingBytes;
+  static constexpr auto fields = std::tuple{
+      field("usedBytes", &MemoryInfo::usedBytes, "held by tensors, caches and scratch now"),
+      field("budgetBytes", &MemoryInfo::budgetBytes, "what they may hold in all"),
+      field("availableBytes", &MemoryInfo::availableBytes, "what may still be allocated"),
+      field("pendingBytes", &MemoryInfo::pendingBytes, "outputs that wait in the queue"),
+  };
+};
+
+struct CudaInfo {
+  std::string file, reason;
+  std::vector<std::string> devices;
+  static constexpr auto fields = std::tuple{
+      field("file", &CudaInfo::file, "the plugin that was opened"),
+      field("reason", &CudaInfo::reason, "why no GPU is used; empty when one can be"),
+      field("devices", &CudaInfo::devices, "GPUs found"),
+  };
+};
+struct DeviceReason {
+  std::string reason;
+  static constexpr auto fields = std::tuple{field("reason", &DeviceReason::reason, "why the device cannot be used")};
+};
+
+MachineInfo machine();
+CudaInfo cuda();
+DeviceReason deviceReason(const std::string& device);
+MemoryInfo memory();
+void setMemoryBudget(double bytes);
+void setQueueBytes(double bytes);
+void setThreads(int64_t threads);
+// [float32 FLOP/s, bfloat16 FLOP/s, bytes read per second], measured now with the kernels in use.
+Tensor ceilings();
+
+}  // namespace longspan

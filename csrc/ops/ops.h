@@ -1,0 +1,188 @@
+// The public ops. A signature here is the whole contract: the N-API binding reads it by type traits, and
+// lib/native.d.ts is printed from it. Ops check, allocate and enqueue; they return at once.
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "../core/field.h"
+#include "../core/tensor.h"
+
+namespace longspan {
+
+// Whole numbers from a Tensor (int32, int64), an Int32Array, a BigInt64Array or an array of numbers.
+struct Integers {
+  Tensor tensor;  // int32
+};
+// Real numbers from a Tensor, a Float64Array, a Float32Array or an array of numbers.
+struct Numbers {
+  std::optional<Tensor> tensor;  // read when the op runs
+  std::vector<double> values;
+  size_t size() const { return tensor ? size_t(tensor->size()) : values.size(); }
+};
+struct WindowSpec {  // a number n means {before: n, after: causal ? 0 : n}
+  int64_t before = 0;
+  std::optional<int64_t> after;
+};
+struct PatternSpec {  // what lib/patterns builds; concrete once the lengths are known
+  std::string kind;
+  std::optional<int64_t> before, after, tokens;
+  static constexpr auto fields = std::tuple{
+      field("kind", &PatternSpec::kind, "full, causal, window or sinks"),
+      field("before", &PatternSpec::before, "keys before the own position"),
+      field("after", &PatternSpec::after, "keys after the own position"),
+      field("tokens", &PatternSpec::tokens, "first tokens that stay visible"),
+  };
+};
+
+struct FlashAttentionOptions {
+  bool causal = false;
+  std::optional<WindowSpec> window;
+  std::optional<PatternSpec> pattern;
+  std::optional<double> scale, softcap;
+  std::optional<Tensor> alibiSlopes, bias, sinkLogits;
+  bool returnLse = false;
+  static constexpr auto fields = std::tuple{
+      field("causal", &FlashAttentionOptions::causal,
+            "a query sees no later key; the last query is aligned with the last key"),
+      field("window", &FlashAttentionOptions::window,
+            "keys before (and after) the own position that a query sees; n means {before: n, after: causal ? 0 : n}"),
+      field("pattern", &FlashAttentionOptions::pattern, "which keys a query sees; instead of causal and window"),
+      field("scale", &FlashAttentionOptions::scale, "factor on q·k; headDim ** -0.5 if absent"),
+      field("softcap", &FlashAttentionOptions::softcap, "scores become softcap · tanh(score / softcap)"),
+      field("alibiSlopes", &FlashAttentionOptions::alibiSlopes,
+            "[numHeads] float32: slope · (key position − query position) is added to the scores"),
+      field("bias", &FlashAttentionOptions::bias,
+            "broadcastable to [batch, numHeads, seqLenQ, seqLenKV], added to the scores"),
+      field("sinkLogits", &FlashAttentionOptions::sinkLogits,
+            "[numHeads] float32: one more logit per head in the softmax, without a value (gpt-oss)"),
+      field("returnLse", &FlashAttentionOptions::returnLse,
+            "also give lse [batch, numHeads, seqLenQ] float32, natural log"),
+  };
+};
+struct AttentionOutput {  // a Tensor when lse was not asked for
+  Tensor out;
+  std::optional<Tensor> lse;
+};
+struct AttentionPart {
+  Tensor out, lse;
+  static constexpr auto fields = std::tuple{
+      field("out", &AttentionPart::out, "[batch, seqLenQ, numHeads, valueDim]"),
+      field("lse", &AttentionPart::lse, "[batch, numHeads, seqLenQ] float32"),
+  };
+};
+
+struct RopeOptions {
+  std::optional<Numbers> frequencies;
+  double attentionScale = 1;
+  std::string layout = "half";
+  static constexpr auto fields = std::tuple{
+      field("frequencies", &RopeOptions::frequencies,
+            "[rotaryDim / 2] radians per position; dims beyond rotaryDim pass through"),
+      field("attentionScale", &RopeOptions::attentionScale, "factor on the rotated dims"),
+      field("layout", &RopeOptions::layout,
+            "\"half\" pairs dim i with i + rotaryDim / 2, \"interleaved\" pairs 2i with 2i + 1"),
+  };
+};
+
+struct NormOptions {
+  double epsilon = 1e-5;
+  static constexpr auto fields = std::tuple{field("epsilon", &NormOptions::epsilon, "added to the variance")};
+};
+
+struct PackedMatrix {  // a weight [outFeatures, inFeatures] in panels
+  std::shared_ptr<Storage> storage;
+  DType dtype = DType::Float32;
+  int64_t outFeatures = 0, inFeatures = 0;
+};
+struct PackOptions {
+  std::optional<std::string> dtype;
+  static constexpr auto fields =
+      std::tuple{field("dtype", &PackOptions::dtype, "of the panels; the weight's own if absent")};
+};
+struct MatmulOptions {
+  std::optional<Tensor> bias, residual;
+  std::string activation = "none";
+  bool transposeB = false;
+  static constexpr auto fields = std::tuple{
+      field("bias", &MatmulOptions::bias, "[n], added to every row"),
+      field("residual", &MatmulOptions::residual, "[..., m, n], added after the activation"),
+      field("activation", &MatmulOptions::activation, "none, silu, gelu, geluTanh or relu, after the bias"),
+      field("transposeB", &MatmulOptions::transposeB, "b is [n, k] instead of [k, n]"),
+  };
+};
+
+struct GatedOptions {
+  std::string activation = "silu";
+  static constexpr auto fields =
+      std::tuple{field("activation", &GatedOptions::activation, "silu, gelu (erf), geluTanh or relu")};
+};
+
+struct TopKOptions {
+  int64_t k = 1;
+  static constexpr auto fields = std::tuple{field("k", &TopKOptions::k, "how many")};
+};
+struct TopKOutput {
+  Tensor values, indices;
+  static constexpr auto fields = std::tuple{
+      field("values", &TopKOutput::values, "[..., k] float32, descending"),
+      field("indices", &TopKOutput::indices, "[..., k] int32"),
+  };
+};
+
+AttentionOutput flashAttention(const Tensor& q, const Tensor& k, const Tensor& v, const FlashAttentionOptions& options);
+// Questions about a pattern at given lengths: one pair, and how many pairs in all.
+bool patternVisible(const PatternSpec& spec, int64_t q, int64_t kv, int64_t seqLenQ, int64_t seqLenKV);
+double patternAllowedPairs(const PatternSpec& spec, int64_t seqLenQ, int64_t seqLenKV);
+AttentionPart mergeAttention(const std::vector<AttentionPart>& parts);
+Tensor rope(const Tensor& x, const Integers& positions, const RopeOptions& options);
+Tensor rmsNorm(const Tensor& x, const std::optional<Tensor>& weight, const NormOptions& options);
+Tensor layerNorm(const Tensor& x, const std::optional<Tensor>& weight, const std::optional<Tensor>& bias,
+                 const NormOptions& options);
+Tensor matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options);
+Tensor linear(const Tensor& x, const PackedMatrix& weight, const MatmulOptions& options);
+PackedMatrix packWeight(const Tensor& weight, const PackOptions& options);
+Tensor embedding(const Integers& ids, const Tensor& weight);
+Tensor gatedActivation(const Tensor& gate, const std::optional<Tensor>& up, const GatedOptions& options);
+Tensor add(const Tensor& a, const Tensor& b);
+Tensor multiply(const Tensor& a, const Tensor& b);
+Tensor softmax(const Tensor& x);
+Tensor argmax(const Tensor& x);
+TopKOutput topK(const Tensor& x, const TopKOptions& options);
+Tensor nll(const Tensor& logits, const Integers& targets);
+
+// Views share memory; reshape copies only where strides demand it.
+Tensor reshape(const Tensor& tensor, const std::vector<int64_t>& shape);
+Tensor transpose(const Tensor& tensor, int64_t a, int64_t b);
+Tensor slice(const Tensor& tensor, const std::vector<int64_t>& starts, const std::vector<int64_t>& ends);
+Tensor narrow(const Tensor& tensor, int64_t axis, int64_t start, int64_t length);
+Tensor cast(const Tensor& tensor, const std::string& dtype);
+Tensor contiguous(const Tensor& tensor);
+DType parseDType(const std::string& name, const char* op);
+
+// --- the key/value cache of a model: one length per layer, lane layout (core/kv_cache_view.h)
+struct KVCacheOptions {
+  int64_t numLayers = 0, numKVHeads = 0, headDim = 0;
+  std::optional<int64_t> valueDim;
+  std::string dtype = "float32";
+  static constexpr auto fields = std::tuple{
+      field("numLayers", &KVCacheOptions::numLayers, "layers that keep keys and values"),
+      field("numKVHeads", &KVCacheOptions::numKVHeads, "key/value heads of a layer"),
+      field("headDim", &KVCacheOptions::headDim, "width of a key"),
+      field("valueDim", &KVCacheOptions::valueDim, "width of a value; headDim if absent"),
+      field("dtype", &KVCacheOptions::dtype, "float32 or bfloat16"),
+  };
+};
+struct KVCacheStorage;
+struct KVCache {
+  std::shared_ptr<KVCacheStorage> storage;
+};
+KVCache createKVCache(const KVCacheOptions& options);
+void cacheAppend(const KVCache& cache, int64_t layer, const Tensor& k, const Tensor& v);
+AttentionOutput cacheAttention(const Tensor& q, const KVCache& cache, int64_t layer,
+                               const FlashAttentionOptions& options);
+void cacheTruncate(const KVCache& cache, int64_t length);
+int64_t cacheLength(const KVCache& cache, int64_t layer);
+int64_t cacheBytes(const KVCache& cache);
+
+}  // namespace longspan

@@ -1,0 +1,66 @@
+// Attention ops with the types that depend on their options.
+import { native } from "./binding.js";
+import { type Pattern, patternSpec } from "./patterns/pattern.js";
+import type { Tensor } from "./tensor.js";
+
+type NativeOptions = NonNullable<Parameters<typeof native.flashAttention>[3]>;
+/** Options of flashAttention; unknown ones are refused. */
+export type FlashAttentionOptions = Omit<NativeOptions, "pattern"> & {
+  /** Which keys a query sees, instead of causal and window. */
+  pattern?: Pattern;
+};
+/** Attention output with the log of the sum of exponentials of its rows. */
+export interface AttentionPart {
+  /** [batch, seqLenQ, numHeads, valueDim] */
+  out: Tensor;
+  /** [batch, numHeads, seqLenQ] float32, natural log; −inf for a row that sees nothing */
+  lse: Tensor;
+}
+/** What the ops take where a Tensor is asked for: a Tensor, or any object with dtype (type), data and shape (dims). */
+export type TensorLike =
+  | Tensor
+  | { dtype?: string; type?: string; data: unknown; shape?: readonly number[]; dims?: readonly number[] };
+
+/**
+ * softmax(scale · q kᵀ + mask) v without the matrix of scores (Dao et al. 2022).
+ * q [batch, seqLenQ, numHeads, headDim], k [batch, seqLenKV, numKVHeads, headDim], v [batch, seqLenKV, numKVHeads,
+ * valueDim]; numHeads is a multiple of numKVHeads; float32, float16 or bfloat16; headDim and valueDim up to 256.
+ * Causal aligns the last query with the last key. Throws ShapeError, DTypeError, ArgumentError, UnsupportedError,
+ * OutOfMemoryError, QueueFullError.
+ */
+export function flashAttention(
+  q: TensorLike,
+  k: TensorLike,
+  v: TensorLike,
+  options: FlashAttentionOptions & { returnLse: true },
+): AttentionPart;
+export function flashAttention(
+  q: TensorLike,
+  k: TensorLike,
+  v: TensorLike,
+  options?: FlashAttentionOptions & { returnLse?: false },
+): Tensor;
+export function flashAttention(
+  q: TensorLike,
+  k: TensorLike,
+  v: TensorLike,
+  options?: FlashAttentionOptions,
+): Tensor | AttentionPart;
+export function flashAttention(
+  q: TensorLike,
+  k: TensorLike,
+  v: TensorLike,
+  options?: FlashAttentionOptions,
+): Tensor | AttentionPart {
+  return native.flashAttention(
+    q as Tensor,
+    k as Tensor,
+    v as Tensor,
+    options?.pattern ? { ...options, pattern: patternSpec(options.pattern) } : (options as NativeOptions | undefined),
+  );
+}
+
+/** Attention over the union of disjoint key sets, from each part's out and lse. */
+export function mergeAttention(parts: readonly AttentionPart[]): AttentionPart {
+  return native.mergeAttention(parts as AttentionPart[]);
+}

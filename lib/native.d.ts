@@ -1,0 +1,102 @@
+// Printed from the C++ signatures by scripts/types.mjs; never edited by hand.
+import type { Tensor } from "./tensor.js";
+declare const isPackedMatrix: unique symbol;
+/** A native value; let go of it with dispose. */
+export interface PackedMatrix { readonly [isPackedMatrix]: true }
+declare const isKVCache: unique symbol;
+/** A native value; let go of it with dispose. */
+export interface KVCache { readonly [isKVCache]: true }
+/** Tells the addon which class results are made of, and how its errors become JavaScript ones. */
+export function setClasses(tensorClass: unknown, errorFactory: (code: string, message: string, fields: Record<string, unknown>) => Error): void;
+/** Gives a new Tensor object its memory. */
+export function initTensor(target: object, ...from: unknown[]): { dtype: string; shape: number[] };
+/** Gives a new Tensor object the memory of a typed array. */
+export function initView(target: object, array: object, shape: readonly number[], dtype?: string): { dtype: string; shape: number[] };
+/** The tensor's values, once they are there. */
+export function readTensor(tensor: Tensor): Promise<Float32Array | Uint16Array | Int8Array | Uint8Array | Int32Array | BigInt64Array>;
+/** Stops what computes the tensor. */
+export function cancelTensor(tensor: Tensor, abortId: number): void;
+/** Lets go of the native memory behind a handle. */
+export function dispose(handle: object): void;
+/** Whether the tensor was disposed. */
+export function isDisposed(tensor: Tensor): boolean;
+/** Resolves when everything enqueued so far has run. */
+export function idle(): Promise<void>;
+/** Resolves when the queue is at most half full. */
+export function ready(): Promise<void>;
+/** softmax(scale · q kᵀ + mask) v in O(seqLen) memory. q [batch, seqLenQ, numHeads, headDim], k [batch, seqLenKV, numKVHeads, headDim], v [batch, seqLenKV, numKVHeads, valueDim]. */
+export function flashAttention(q: Tensor, k: Tensor, v: Tensor, options?: { /** a query sees no later key; the last query is aligned with the last key */ causal?: boolean; /** keys before (and after) the own position that a query sees; n means {before: n, after: causal ? 0 : n} */ window?: number | { before: number; after?: number }; /** which keys a query sees; instead of causal and window */ pattern?: { /** full, causal, window or sinks */ kind?: string; /** keys before the own position */ before?: number; /** keys after the own position */ after?: number; /** first tokens that stay visible */ tokens?: number; }; /** factor on q·k; headDim ** -0.5 if absent */ scale?: number; /** scores become softcap · tanh(score / softcap) */ softcap?: number; /** [numHeads] float32: slope · (key position − query position) is added to the scores */ alibiSlopes?: Tensor; /** broadcastable to [batch, numHeads, seqLenQ, seqLenKV], added to the scores */ bias?: Tensor; /** [numHeads] float32: one more logit per head in the softmax, without a value (gpt-oss) */ sinkLogits?: Tensor; /** also give lse [batch, numHeads, seqLenQ] float32, natural log */ returnLse?: boolean; }): Tensor | { out: Tensor; lse: Tensor };
+/** May query q see key kv? */
+export function patternVisible(pattern?: { /** full, causal, window or sinks */ kind?: string; /** keys before the own position */ before?: number; /** keys after the own position */ after?: number; /** first tokens that stay visible */ tokens?: number; }, q: number, kv: number, seqLenQ: number, seqLenKV: number): boolean;
+/** How many pairs are visible. */
+export function patternAllowedPairs(pattern?: { /** full, causal, window or sinks */ kind?: string; /** keys before the own position */ before?: number; /** keys after the own position */ after?: number; /** first tokens that stay visible */ tokens?: number; }, seqLenQ: number, seqLenKV: number): number;
+/** Attention over the union of disjoint key sets, from the parts' out and lse. */
+export function mergeAttention(parts: { /** [batch, seqLenQ, numHeads, valueDim] */ out: Tensor; /** [batch, numHeads, seqLenQ] float32 */ lse: Tensor; }[]): { /** [batch, seqLenQ, numHeads, valueDim] */ out: Tensor; /** [batch, numHeads, seqLenQ] float32 */ lse: Tensor; };
+/** Rotary position embedding of x [batch, seqLen, numHeads, headDim]; positions [seqLen] or [batch, seqLen]. */
+export function rope(x: Tensor, positions: Tensor | Int32Array | BigInt64Array | number[], options?: { /** [rotaryDim / 2] radians per position; dims beyond rotaryDim pass through */ frequencies?: Tensor | Float64Array | Float32Array | number[]; /** factor on the rotated dims */ attentionScale?: number; /** "half" pairs dim i with i + rotaryDim / 2, "interleaved" pairs 2i with 2i + 1 */ layout?: string; }): Tensor;
+/** x / rms(x) · weight over the last axis. */
+export function rmsNorm(x: Tensor, weight?: Tensor | null, options?: { /** added to the variance */ epsilon?: number; }): Tensor;
+/** (x − mean) / std · weight + bias over the last axis. */
+export function layerNorm(x: Tensor, weight?: Tensor | null, bias?: Tensor | null, options?: { /** added to the variance */ epsilon?: number; }): Tensor;
+/** a [..., m, k] times b [k, n] (or [n, k] with transposeB). */
+export function matmul(a: Tensor, b: Tensor, options?: { /** [n], added to every row */ bias?: Tensor; /** [..., m, n], added after the activation */ residual?: Tensor; /** none, silu, gelu, geluTanh or relu, after the bias */ activation?: string; /** b is [n, k] instead of [k, n] */ transposeB?: boolean; }): Tensor;
+/** x [..., k] times a packed weight [n, k] transposed. */
+export function linear(x: Tensor, weight: PackedMatrix, options?: { /** [n], added to every row */ bias?: Tensor; /** [..., m, n], added after the activation */ residual?: Tensor; /** none, silu, gelu, geluTanh or relu, after the bias */ activation?: string; /** b is [n, k] instead of [k, n] */ transposeB?: boolean; }): Tensor;
+/** A weight [outFeatures, inFeatures] in the panels that linear reads. */
+export function packWeight(weight: Tensor, options?: { /** of the panels; the weight's own if absent */ dtype?: string; }): PackedMatrix;
+/** Rows of weight [vocabSize, hiddenSize] by id. */
+export function embedding(ids: Tensor | Int32Array | BigInt64Array | number[], weight: Tensor): Tensor;
+/** activation(gate) · up; without up activation(gate). */
+export function gatedActivation(gate: Tensor, up?: Tensor | null, options?: { /** silu, gelu (erf), geluTanh or relu */ activation?: string; }): Tensor;
+/** a + b, broadcast. */
+export function add(a: Tensor, b: Tensor): Tensor;
+/** a · b, broadcast. */
+export function multiply(a: Tensor, b: Tensor): Tensor;
+/** softmax over the last axis. */
+export function softmax(x: Tensor): Tensor;
+/** Index of the largest along the last axis, int32; the first of equals. */
+export function argmax(x: Tensor): Tensor;
+/** The k largest along the last axis, descending. */
+export function topK(x: Tensor, options?: { /** how many */ k?: number; }): { /** [..., k] float32, descending */ values: Tensor; /** [..., k] int32 */ indices: Tensor; };
+/** −log softmax(logits)[target] of each row, float32. */
+export function nll(logits: Tensor, targets: Tensor | Int32Array | BigInt64Array | number[]): Tensor;
+/** The same elements in another shape; one extent may be −1. */
+export function reshape(tensor: Tensor, shape: number[]): Tensor;
+/** A view with two axes exchanged. */
+export function transpose(tensor: Tensor, a: number, b: number): Tensor;
+/** A view of [starts, ends); negative numbers count from the end. */
+export function slice(tensor: Tensor, starts: number[], ends: number[]): Tensor;
+/** A view of one axis' [start, start + length). */
+export function narrow(tensor: Tensor, axis: number, start: number, length: number): Tensor;
+/** The tensor in another dtype. */
+export function cast(tensor: Tensor, dtype: string): Tensor;
+/** The tensor in dense row-major memory. */
+export function contiguous(tensor: Tensor): Tensor;
+/** An empty key/value cache that grows as keys are appended. */
+export function createKVCache(options?: { /** layers that keep keys and values */ numLayers?: number; /** key/value heads of a layer */ numKVHeads?: number; /** width of a key */ headDim?: number; /** width of a value; headDim if absent */ valueDim?: number; /** float32 or bfloat16 */ dtype?: string; }): KVCache;
+/** Appends k [1, seqLen, numKVHeads, headDim] and v to a layer. */
+export function cacheAppend(cache: KVCache, layer: number, k: Tensor, v: Tensor): void;
+/** flashAttention of q [1, seqLenQ, numHeads, headDim] over a layer's keys. */
+export function cacheAttention(q: Tensor, cache: KVCache, layer: number, options?: { /** a query sees no later key; the last query is aligned with the last key */ causal?: boolean; /** keys before (and after) the own position that a query sees; n means {before: n, after: causal ? 0 : n} */ window?: number | { before: number; after?: number }; /** which keys a query sees; instead of causal and window */ pattern?: { /** full, causal, window or sinks */ kind?: string; /** keys before the own position */ before?: number; /** keys after the own position */ after?: number; /** first tokens that stay visible */ tokens?: number; }; /** factor on q·k; headDim ** -0.5 if absent */ scale?: number; /** scores become softcap · tanh(score / softcap) */ softcap?: number; /** [numHeads] float32: slope · (key position − query position) is added to the scores */ alibiSlopes?: Tensor; /** broadcastable to [batch, numHeads, seqLenQ, seqLenKV], added to the scores */ bias?: Tensor; /** [numHeads] float32: one more logit per head in the softmax, without a value (gpt-oss) */ sinkLogits?: Tensor; /** also give lse [batch, numHeads, seqLenQ] float32, natural log */ returnLse?: boolean; }): Tensor | { out: Tensor; lse: Tensor };
+/** Forgets all keys from `length` on. */
+export function cacheTruncate(cache: KVCache, length: number): void;
+/** Keys in a layer. */
+export function cacheLength(cache: KVCache, layer: number): number;
+/** Bytes held. */
+export function cacheBytes(cache: KVCache): number;
+/** Kernels, threads and limits in use. */
+export function machine(): { /** kernels in use */ isa: string; /** kernels this machine can run */ isas: string[]; /** bfloat16 products without widening */ nativeBFloat16: boolean; /** compute threads */ threads: number; /** limit of pending output bytes */ queueBytes: number; };
+/** The CUDA plugin: what it found, or why it is not used. */
+export function cuda(): { /** the plugin that was opened */ file: string; /** why no GPU is used; empty when one can be */ reason: string; /** GPUs found */ devices: string[]; };
+/** Why a device other than cpu cannot be used. */
+export function deviceReason(device: string): { /** why the device cannot be used */ reason: string; };
+/** The memory budget and what is used of it. */
+export function memory(): { /** held by tensors, caches and scratch now */ usedBytes: number; /** what they may hold in all */ budgetBytes: number; /** what may still be allocated */ availableBytes: number; /** outputs that wait in the queue */ pendingBytes: number; };
+/** An own limit besides the system's; 0 for none. */
+export function setMemoryBudget(bytes: number): void;
+/** Limit of pending output bytes. */
+export function setQueueBytes(bytes: number): void;
+/** Compute threads; 0 for the default. */
+export function setThreads(threads: number): void;
+/** [float32 FLOP/s, bfloat16 FLOP/s, bytes read per second] of this machine, measured now. */
+export function ceilings(): Tensor;
