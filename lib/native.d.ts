@@ -6,6 +6,9 @@ export interface PackedMatrix { readonly [isPackedMatrix]: true }
 declare const isKVCache: unique symbol;
 /** A native value; let go of it with dispose. */
 export interface KVCache { readonly [isKVCache]: true }
+declare const isSafetensorsFile: unique symbol;
+/** A native value; let go of it with dispose. */
+export interface SafetensorsFile { readonly [isSafetensorsFile]: true }
 /** Tells the addon which class results are made of, and how its errors become JavaScript ones. */
 export function setClasses(tensorClass: unknown, errorFactory: (code: string, message: string, fields: Record<string, unknown>) => Error): void;
 /** Gives a new Tensor object its memory. */
@@ -70,6 +73,8 @@ export function slice(tensor: Tensor, starts: number[], ends: number[]): Tensor;
 export function narrow(tensor: Tensor, axis: number, start: number, length: number): Tensor;
 /** The tensor in another dtype. */
 export function cast(tensor: Tensor, dtype: string): Tensor;
+/** Tensors one behind the other along an axis, in memory of their own. */
+export function concatenate(tensors: Tensor[], axis: number): Tensor;
 /** The tensor in dense row-major memory. */
 export function contiguous(tensor: Tensor): Tensor;
 /** An empty key/value cache that grows as keys are appended. */
@@ -84,6 +89,12 @@ export function cacheTruncate(cache: KVCache, length: number): void;
 export function cacheLength(cache: KVCache, layer: number): number;
 /** Bytes held. */
 export function cacheBytes(cache: KVCache): number;
+/** Maps a safetensors file and checks its header. */
+export function openSafetensors(path: string): SafetensorsFile;
+/** What the file's header says. */
+export function safetensorsFacts(file: SafetensorsFile): { tensors: { name: string; dtype: string; shape: number[] }[]; metadata: { key: string; value: string }[] };
+/** A tensor as a view on the mapped file, which it keeps open. */
+export function safetensorsTensor(file: SafetensorsFile, name: string): Tensor;
 /** Kernels, threads and limits in use. */
 export function machine(): { /** kernels in use */ isa: string; /** kernels this machine can run */ isas: string[]; /** bfloat16 products without widening */ nativeBFloat16: boolean; /** compute threads */ threads: number; /** limit of pending output bytes */ queueBytes: number; };
 /** The CUDA plugin: what it found, or why it is not used. */

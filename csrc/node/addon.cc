@@ -1,5 +1,6 @@
 // The addon: one line per op. Signatures are printed from the same lines (scripts/types.mjs).
 #include "../ops/machine.h"
+#include "formats.h"
 #include "js_types.h"
 #include "tensor_class.h"
 
@@ -46,6 +47,8 @@ void defineViews(Exports& exports) {
   exports.define<narrow>("narrow", {"tensor", "axis", "start", "length"},
                          "A view of one axis' [start, start + length).");
   exports.define<cast>("cast", {"tensor", "dtype"}, "The tensor in another dtype.");
+  exports.define<concatenate>("concatenate", {"tensors", "axis"},
+                              "Tensors one behind the other along an axis, in memory of their own.");
   exports.define<contiguous>("contiguous", {"tensor"}, "The tensor in dense row-major memory.");
 }
 
@@ -79,7 +82,7 @@ Napi::Object init(Napi::Env env, Napi::Object target) {
   Environment::start(env);
   Exports exports(env, target);
   exports.declare("import type { Tensor } from \"./tensor.js\";");
-  for (const char* handle : {"PackedMatrix", "KVCache"})
+  for (const char* handle : {"PackedMatrix", "KVCache", "SafetensorsFile"})
     exports.declare(concat("declare const is", handle,
                            ": unique symbol;\n/** A native value; let go of it with dispose. */\nexport interface ",
                            handle, " { readonly [is", handle, "]: true }")
@@ -88,6 +91,7 @@ Napi::Object init(Napi::Env env, Napi::Object target) {
   defineOps(exports);
   defineViews(exports);
   defineCache(exports);
+  defineFormats(exports);
   defineMachine(exports);
   target.Set("signatures", exports.signatures());
   return target;

@@ -5,6 +5,7 @@
 
 #include "../core/stream.h"
 #include "../ops/enqueue.h"
+#include "formats.h"
 #include "js_types.h"
 
 namespace longspan::node {
@@ -128,6 +129,8 @@ Napi::Value dispose(const Napi::CallbackInfo& info) {
     matrix->release(info.Env());
   else if (auto* cache = Handle<KVCache>::of(info[0]))
     cache->release(info.Env());
+  else if (auto* file = Handle<SafetensorsFile>::of(info[0]))
+    file->release(info.Env());
   return info.Env().Undefined();
 }
 

@@ -158,6 +158,7 @@ Tensor slice(const Tensor& tensor, const std::vector<int64_t>& starts, const std
 Tensor narrow(const Tensor& tensor, int64_t axis, int64_t start, int64_t length);
 Tensor cast(const Tensor& tensor, const std::string& dtype);
 Tensor contiguous(const Tensor& tensor);
+Tensor concatenate(const std::vector<Tensor>& tensors, int64_t axis);
 DType parseDType(const std::string& name, const char* op);
 
 // --- the key/value cache of a model: one length per layer, lane layout (core/kv_cache_view.h)
