@@ -37,7 +37,9 @@ export async function abortable<T>(
     return await (aborted ? Promise.race([running, aborted]) : running);
   } catch (error) {
     if (error instanceof NativeAbort)
-      throw reasons.get(error.abortId) ?? new DOMException("This operation was aborted", "AbortError");
+      throw reasons.has(error.abortId)
+        ? reasons.get(error.abortId)
+        : new DOMException("This operation was aborted", "AbortError");
     throw error;
   } finally {
     if (signal && stop) signal.removeEventListener("abort", stop);

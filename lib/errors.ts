@@ -1,27 +1,50 @@
-// The errors of longspan: one class per code; every one extends LongspanError and carries the fields that say what was expected.
+// The errors of longspan: one class per code; every one extends LongspanError and carries the fields that say what was
+// expected. Their stack begins at the caller of longspan.
+import { fileURLToPath } from "node:url";
 
+// Frames of the thin layer above the addon (files directly in this folder, and patterns/).
+const folder = new URL(".", import.meta.url).href;
+const paths = [folder, fileURLToPath(folder)].map((path) => path.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+const ownFrame = new RegExp(`^\\s+at (?:.*\\()?(?:${paths.join("|")})(?:patterns/)?[\\w-]+\\.[jt]s[:?]`);
+
+/** The stack without our own frames at its top: the first line is the call that was wrong. */
+function callersStack(stack: string | undefined): string | undefined {
+  const lines = stack?.split("\n") ?? [];
+  const first = lines.findIndex((line) => /^\s+at /.test(line));
+  const caller = lines.findIndex((line, i) => i >= first && first >= 0 && !ownFrame.test(line));
+  return caller > first ? [...lines.slice(0, first), ...lines.slice(caller)].join("\n") : stack;
+}
+
+/** What every error of longspan extends. */
 export class LongspanError extends Error {
-  override readonly name: string = "LongspanError";
+  declare readonly name: string; // of the prototype, so that the stack begins with it
   readonly code: string;
   constructor(message: string, code: string, options?: { cause?: unknown }) {
     super(message, options);
     this.code = code;
+    const stack = callersStack(this.stack);
+    Object.defineProperty(this, "stack", { value: stack, writable: true, configurable: true });
   }
 }
+
+function setName(errors: { prototype: Error }, name: string): void {
+  Object.defineProperty(errors, "name", { value: name });
+  Object.defineProperty(errors.prototype, "name", { value: name, writable: true, configurable: true });
+}
+setName(LongspanError, "LongspanError");
 
 type Fields = Record<string, unknown> & { cause?: unknown };
 
 /** A class of errors with one code, whose fields become properties. */
 function errorClass<F extends object>(name: string, code: string) {
   const made = class extends LongspanError {
-    override readonly name = name;
     constructor(message: string, fields?: F & { cause?: unknown }) {
       const { cause, ...rest } = (fields ?? {}) as Fields;
       super(message, code, cause === undefined ? undefined : { cause });
       Object.assign(this, rest);
     }
   };
-  Object.defineProperty(made, "name", { value: name });
+  setName(made, name);
   return made as unknown as {
     new (message: string, fields?: F & { cause?: unknown }): LongspanError & Readonly<F>;
     prototype: LongspanError & Readonly<F>;
@@ -111,13 +134,12 @@ export class NativeAbort extends Error {
   }
 }
 
-/** What the addon calls to make an error: its stack begins at the caller of longspan. */
+/** What the addon calls to make an error. */
 export function errorFromNative(code: string, message: string, fields: Record<string, unknown>): Error {
   const error =
     code === "ABORTED"
       ? new NativeAbort(Number(fields.abortId))
       : (byCode[code] ?? byCode.EXECUTION)?.(message, fields as never);
   if (!error) return new Error(message);
-  Error.captureStackTrace(error, errorFromNative);
   return error;
 }

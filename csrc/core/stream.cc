@@ -124,7 +124,7 @@ void Stream::loop() {
 }
 
 void Stream::runTask(Task& task) {
-  if (!pool_ || pool_->numThreads != threads()) pool_ = std::make_unique<ThreadPool>(threads());
+  if (!pool_ || pool_->wanted != threads()) pool_ = std::make_unique<ThreadPool>(threads());
   Completion* completion = task.completion.get();
   if (!completion) {
     task.work(*pool_);
@@ -150,11 +150,13 @@ void Stream::runTask(Task& task) {
 }
 
 void Stream::addOwner() {
+  std::lock_guard lifecycle(lifecycle_);
   std::lock_guard lock(mutex_);
   ++owners_;
 }
 
 void Stream::removeOwner(const void* owner) {
+  std::lock_guard lifecycle(lifecycle_);
   std::deque<Task> dropped;
   std::thread ending;
   {
@@ -178,6 +180,7 @@ void Stream::removeOwner(const void* owner) {
       started_ = false;
       ending = std::move(thread_);
     }
+    notifyReady(lock);  // what was dropped may have been what others waited for
   }
   for (auto& task : dropped)
     if (task.completion) finish(*task.completion, aborted(0));
@@ -195,6 +198,15 @@ int Stream::threads() {
 void Stream::setThreads(int threads) {
   std::lock_guard lock(mutex_);
   threads_ = threads > 0 ? threads : defaultThreads();
+}
+int64_t Stream::limitBytes() {
+  std::lock_guard lock(mutex_);
+  return limitBytes_;
+}
+void Stream::setLimitBytes(int64_t bytes) {
+  std::unique_lock lock(mutex_);
+  limitBytes_ = bytes;
+  notifyReady(lock);
 }
 int64_t Stream::pendingBytes() {
   std::lock_guard lock(mutex_);

@@ -37,8 +37,8 @@ class Stream {
   int threads();
   void setThreads(int threads);
   int64_t pendingBytes();
-  int64_t limitBytes() const { return limitBytes_; }
-  void setLimitBytes(int64_t bytes) { limitBytes_ = bytes; }
+  int64_t limitBytes();
+  void setLimitBytes(int64_t bytes);
 
  private:
   struct Task {
@@ -53,6 +53,7 @@ class Stream {
   void startLocked();
   void notifyReady(std::unique_lock<std::mutex>& lock);
 
+  std::mutex lifecycle_;  // held while owners come and go: no thread is started before the last one has ended
   std::mutex mutex_;
   std::condition_variable wake_, finished_;
   std::deque<Task> tasks_;

@@ -8,10 +8,10 @@ namespace longspan {
 
 Shape contiguousStrides(const Shape& shape) {
   Shape strides(shape.size());
-  int64_t step = 1;
+  uint64_t step = 1;  // unsigned: without elements the steps mean nothing and may overflow
   for (size_t i = shape.size(); i-- > 0;) {
-    strides[i] = step;
-    step *= std::max<int64_t>(1, shape[i]);
+    strides[i] = int64_t(step);
+    step *= uint64_t(std::max<int64_t>(1, shape[i]));
   }
   return strides;
 }

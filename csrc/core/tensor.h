@@ -26,9 +26,9 @@ struct Tensor {
   int64_t offset = 0;    // in elements
 
   int64_t size() const {
-    int64_t n = 1;
-    for (int64_t extent : shape) n *= extent;
-    return n;
+    uint64_t n = 1;  // unsigned: [2^53, 2^53, 0] passes through nonsense on its way to 0
+    for (int64_t extent : shape) n *= uint64_t(extent);
+    return int64_t(n);
   }
   int64_t bytes() const { return size() * sizeOf(dtype); }
   int rank() const { return int(shape.size()); }

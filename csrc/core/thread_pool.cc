@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <string>
+#include <system_error>
 
 #include "memory.h"
 
@@ -52,9 +53,7 @@ int defaultThreads() {
   return std::max(1, std::min(processors, int(std::min(256.0, std::ceil(cgroupProcessors())))));
 }
 
-ThreadPool::ThreadPool(int threads) {
-  numThreads = std::max(1, threads);
-  scratch_.resize(numThreads);
+ThreadPool::ThreadPool(int threads) : wanted(threads) {
   runItems = [](Parallel& p, int64_t count, Body body, void* context) {
     static_cast<ThreadPool&>(p).run(count, body, context);
   };
@@ -65,7 +64,13 @@ ThreadPool::ThreadPool(int threads) {
     return static_cast<unsigned char*>(static_cast<ThreadPool&>(p).scratch_[thread].get());
   };
   sharedScratch = [](Parallel& p) { return static_cast<unsigned char*>(static_cast<ThreadPool&>(p).shared_.get()); };
-  for (int i = 1; i < numThreads; ++i) workers_.emplace_back([this, i] { work(i); });
+  workers_.reserve(std::max(0, threads - 1));
+  try {
+    for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
+  } catch (const std::system_error&) {  // a limit of processes
+  }
+  numThreads = 1 + int(workers_.size());
+  scratch_.resize(numThreads);
 }
 
 ThreadPool::~ThreadPool() {
@@ -91,11 +96,18 @@ void ThreadPool::reserve(size_t bytesPerThread, size_t sharedBytes) {
 }
 
 void ThreadPool::run(int64_t count, Body body, void* context) {
-  if (count <= 0) return;
   if (numThreads == 1 || count == 1) {
     for (int64_t i = 0; i < count && !cancelled(); ++i) body(context, i, 0);
     return;
   }
+  constexpr int64_t most = int64_t(1) << 31;  // the counter has 32 bits
+  for (int64_t first = 0; first < count && !cancelled(); first += most) {
+    first_ = first;  // read only under a taken item: the part before has none left
+    runPart(std::min(most, count - first), body, context);
+  }
+}
+
+void ThreadPool::runPart(int64_t count, Body body, void* context) {
   uint32_t generation = generation_.load(std::memory_order_relaxed) + 1;
   next_.store(uint64_t(generation) << 32 | UINT32_MAX);  // closed: nobody may take an item while the job is written
   body_ = body;
@@ -121,7 +133,7 @@ bool ThreadPool::takeItems(uint32_t generation, int thread) {
   uint64_t at = next_.load(std::memory_order_acquire);
   while (uint32_t(at >> 32) == generation && uint32_t(at) < count_.load(std::memory_order_acquire)) {
     if (!next_.compare_exchange_weak(at, at + 1, std::memory_order_acq_rel)) continue;
-    if (!cancelled()) body_(context_, int64_t(uint32_t(at)), thread);
+    if (!cancelled()) body_(context_, first_ + int64_t(uint32_t(at)), thread);
     any = true;
     done_.fetch_add(1, std::memory_order_release);
     at = next_.load(std::memory_order_acquire);

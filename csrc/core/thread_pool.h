@@ -15,14 +15,16 @@ int defaultThreads();
 
 class ThreadPool : public Parallel {
  public:
-  explicit ThreadPool(int threads);
+  explicit ThreadPool(int threads);  // fewer where the system gives no more
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
+  const int wanted;
 
  private:
   using Body = void (*)(void*, int64_t, int);
   void run(int64_t count, Body body, void* context);
+  void runPart(int64_t count, Body body, void* context);
   bool takeItems(uint32_t generation, int thread);
   void work(int thread);
   void reserve(size_t bytesPerThread, size_t sharedBytes);
@@ -34,6 +36,7 @@ class ThreadPool : public Parallel {
 
   Body body_ = nullptr;
   void* context_ = nullptr;
+  int64_t first_ = 0;  // of this part
   std::atomic<uint32_t> count_{0};
   std::atomic<uint64_t> next_{0};  // generation << 32 | next item
   std::atomic<uint32_t> done_{0};  // items finished

@@ -28,7 +28,10 @@ void Environment::start(Napi::Env env) {
     }
     for (auto& callback : callbacks) {
       Napi::HandleScope scope(env);
-      callback(env);
+      try {
+        callback(env);
+      } catch (...) {  // an environment that is ending runs no JavaScript: nobody is left to be told
+      }
     }
   };
   napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, "longspan"), 0, 1, nullptr, nullptr,
@@ -41,10 +44,11 @@ void Environment::start(Napi::Env env) {
 }
 
 void Environment::end() {
+  std::deque<std::function<void(Napi::Env)>> dropped;  // let go outside the lock: tensors in it may post
   {
     std::lock_guard lock(mutex_);
     ended_ = true;
-    callbacks_.clear();
+    dropped.swap(callbacks_);
   }
   Stream::instance().removeOwner(this);
   napi_release_threadsafe_function(wake_, napi_tsfn_abort);

@@ -9,12 +9,16 @@
 namespace longspan::node {
 namespace {
 
+constexpr auto float16Array = napi_typedarray_type(11);      // newer than our Node-API
+constexpr auto unknownArray = napi_typedarray_type(0x7fff);  // what this Node does not tell
+
 // What a typed array holds bit for bit.
 bool holdsBits(napi_typedarray_type type, DType dtype) {
   switch (dtype) {
     case DType::Float32:
       return type == napi_float32_array;
     case DType::Float16:
+      return type == napi_uint16_array || type == float16Array;
     case DType::BFloat16:
       return type == napi_uint16_array;
     case DType::Int8:
@@ -32,7 +36,7 @@ bool holdsBits(napi_typedarray_type type, DType dtype) {
 const char* arrayName(napi_typedarray_type type) {
   static const char* names[] = {"Int8Array",    "Uint8Array",    "Uint8ClampedArray", "Int16Array",
                                 "Uint16Array",  "Int32Array",    "Uint32Array",       "Float32Array",
-                                "Float64Array", "BigInt64Array", "BigUint64Array"};
+                                "Float64Array", "BigInt64Array", "BigUint64Array",    "Float16Array"};
   return size_t(type) < std::size(names) ? names[type] : "a typed array";
 }
 
@@ -42,7 +46,7 @@ struct ArrayView {
   const void* data;
 };
 ArrayView arrayView(const Napi::Value& v) {
-  ArrayView view;
+  ArrayView view{unknownArray, 0, nullptr};
   size_t offset;
   napi_value buffer;
   napi_get_typedarray_info(v.Env(), v, &view.type, &view.length, const_cast<void**>(&view.data), &buffer, &offset);
@@ -91,11 +95,12 @@ void checkLength(const Where& where, const Shape& shape, double length) {
 }
 
 void fillFromArray(const Where& where, Tensor& tensor, const Napi::Array& array) {
-  for (uint32_t i = 0; i < array.Length(); ++i) {
+  for (uint32_t i = 0, size = uint32_t(tensor.size()); i < size; ++i) {  // getters may change the array's length
     Napi::Value item = array.Get(i);
     if (item.IsBigInt() && tensor.dtype == DType::Int64) {
       bool lossless;
       static_cast<int64_t*>(tensor.data())[i] = item.As<Napi::BigInt>().Int64Value(&lossless);
+      if (!lossless) mismatch(item, {where.op, concat("data[", i, "]")}, "a 64-bit integer");
     } else if (item.IsNumber()) {
       storeNumber(tensor.data(), tensor.dtype, i, item.As<Napi::Number>());
     } else {
@@ -107,6 +112,12 @@ void fillFromArray(const Where& where, Tensor& tensor, const Napi::Array& array)
 void fillFromTyped(const Where& where, Tensor& tensor, const ArrayView& view) {
   if (holdsBits(view.type, tensor.dtype)) {
     if (view.length) std::memcpy(tensor.data(), view.data, view.length * sizeOf(tensor.dtype));
+    return;
+  }
+  if (tensor.dtype == DType::Int64 && view.type == napi_biguint64_array) {
+    for (size_t i = 0; i < view.length; ++i)
+      static_cast<int64_t*>(tensor.data())[i] =
+          int64_t(std::min<uint64_t>(static_cast<const uint64_t*>(view.data)[i], ~0ull >> 1));
     return;
   }
   bool reals = view.type == napi_float32_array || view.type == napi_float64_array;
@@ -149,7 +160,7 @@ Tensor tensorFrom(const Where& where, const Napi::Value& dtype, const Napi::Valu
   Shape shape = shapeFrom({where.op, "shape"}, shapeValue);
   if (!data.IsArray() && !data.IsTypedArray())
     mismatch(data, {where.op, "data"}, "a typed array or an array of numbers");
-  checkLength(where, shape, data.As<Napi::Object>().Get("length").ToNumber());
+  checkLength(where, shape, data.IsArray() ? data.As<Napi::Array>().Length() : arrayView(data).length);
   Tensor tensor = ownedTensor(type, std::move(shape), where.op);
   if (data.IsArray())
     fillFromArray(where, tensor, data.As<Napi::Array>());
@@ -221,7 +232,7 @@ Napi::Value Js<Tensor>::to(Napi::Env env, Tensor tensor) {
 
 Integers Js<Integers>::from(const Napi::Value& v, const Where& where) {
   if (v.IsTypedArray() || v.IsArray()) {
-    Shape shape = {int64_t(v.As<Napi::Object>().Get("length").ToNumber())};
+    Shape shape = {v.IsArray() ? int64_t(v.As<Napi::Array>().Length()) : int64_t(arrayView(v).length)};
     Tensor tensor = ownedTensor(DType::Int32, shape, where.op);
     for (int64_t i = 0; i < shape[0]; ++i) {
       double number = v.IsArray() ? double(Js<int64_t>::from(v.As<Napi::Array>().Get(uint32_t(i)),

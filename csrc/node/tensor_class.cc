@@ -36,7 +36,9 @@ Napi::Value typedArray(Napi::Env env, DType dtype, Napi::ArrayBuffer buffer) {
                                                    napi_int8_array,    napi_uint8_array,  napi_int32_array,
                                                    napi_bigint64_array};
   napi_value array;
-  napi_create_typedarray(env, types[static_cast<int>(dtype)], buffer.ByteLength() / sizeOf(dtype), buffer, 0, &array);
+  napi_status status = napi_create_typedarray(env, types[static_cast<int>(dtype)], buffer.ByteLength() / sizeOf(dtype),
+                                              buffer, 0, &array);
+  if (status != napi_ok) throw Napi::Error::New(env);
   return Napi::Value(env, array);
 }
 
@@ -77,6 +79,8 @@ void settleLater(const std::shared_ptr<Waiting>& waiting, Settle settle) {
       waiting->deferred.Reject(toJs(env, e));
     } catch (const Napi::Error& e) {
       waiting->deferred.Reject(e.Value());
+    } catch (const std::exception& e) {
+      waiting->deferred.Reject(toJs(env, Error(Code::Execution, e.what()).with("op", "data")));
     }
   });
 }
