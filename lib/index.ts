@@ -2,6 +2,13 @@
 export { flashAttention, mergeAttention, type AttentionPart, type FlashAttentionOptions } from "./attention.js";
 export * from "./errors.js";
 export { machine, memory, setMemoryBudget, setQueueBytes, setThreads } from "./machine.js";
+export { type LoadOptions, loadModel } from "./load.js";
+export type { ForwardOptions, Model } from "./model.js";
+export type { ContextOptions, ModelContext, PrefillOptions, Progress, Prompt } from "./model-context.js";
+export type { AttentionSettings, RopeScaling } from "./model-settings.js";
+export type { GeneratedToken, GenerateOptions, Generation, Usage } from "./generate.js";
+export { KVCache } from "./cache/kv-cache.js";
+export { Tokenizer } from "./formats/tokenizer.js";
 export * from "./ops.js";
 export { Pattern, patterns } from "./patterns/index.js";
 export {

@@ -1,4 +1,4 @@
-// lib/ → dist/: compiled anew, with the declarations that C++ printed beside the others.
+// lib/ → dist/: compiled anew, with the declarations that C++ printed, and the worker that is JavaScript already.
 import { spawnSync } from "node:child_process";
 import { copyFileSync, existsSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -10,6 +10,7 @@ const tsc = join(dirname(require.resolve("typescript/package.json")), "bin", "ts
 
 rmSync(join(root, "dist"), { recursive: true, force: true });
 const { status } = spawnSync(process.execPath, [tsc, "-p", "tsconfig.build.json"], { cwd: root, stdio: "inherit" });
-const printed = join(root, "lib", "native.d.ts");
-if (status === 0 && existsSync(printed)) copyFileSync(printed, join(root, "dist", "native.d.ts"));
+for (const file of ["native.d.ts", "formats/tokenizer-worker.mjs"])
+  if (status === 0 && existsSync(join(root, "lib", file)))
+    copyFileSync(join(root, "lib", file), join(root, "dist", file));
 process.exitCode = status ?? 1;

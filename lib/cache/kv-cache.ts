@@ -1,0 +1,94 @@
+// Keys and values of the tokens read so far, one growing store per layer. All keys are kept, also those that a window
+// no longer sees.
+import { ArgumentError, CacheMismatchError, DisposedError } from "../errors.js";
+import { native, type KVCache as NativeKVCache } from "../binding.js";
+import type { Tensor } from "../tensor.js";
+
+export type KVDType = "float32" | "bfloat16";
+
+export interface KVCacheShape {
+  numLayers: number;
+  numKVHeads: number;
+  headDim: number;
+  dtype: KVDType;
+}
+
+/** What cacheAttention takes besides the keys. */
+export interface CacheAttentionOptions {
+  causal?: boolean;
+  window?: { before: number; after?: number };
+  pattern?: { kind: string; before?: number; after?: number; tokens?: number };
+  scale?: number;
+}
+
+export class KVCache {
+  readonly shape: Readonly<KVCacheShape>;
+  #native: NativeKVCache | undefined;
+  #length = 0;
+
+  constructor(shape: KVCacheShape) {
+    this.shape = Object.freeze({ ...shape });
+    this.#native = native.createKVCache({ ...shape });
+  }
+
+  /** Tokens whose keys are complete in every layer. */
+  get length(): number {
+    return this.#length;
+  }
+  /** Bytes held for keys and values. */
+  get bytes(): number {
+    return native.cacheBytes(this.#handle());
+  }
+
+  /** k, v [1, n, numKVHeads, headDim] behind the keys of a layer. */
+  append(layer: number, k: Tensor, v: Tensor): void {
+    native.cacheAppend(this.#handle(), layer, k, v);
+  }
+  /** q [1, n, numHeads, headDim] over a layer's keys; the last query is aligned with the last key. */
+  attend(layer: number, q: Tensor, options: CacheAttentionOptions): Tensor {
+    return native.cacheAttention(q, this.#handle(), layer, options) as Tensor;
+  }
+  /** All layers have got the keys of tokens up to `length`. */
+  commit(length: number): void {
+    this.#length = length;
+  }
+  /** Forgets the tokens from `length` on. */
+  truncate(length: number): void {
+    if (!Number.isSafeInteger(length) || length < 0 || length > this.#length)
+      throw new ArgumentError(`truncate: length must be in [0, ${this.#length}], got ${length}`, {
+        op: "truncate",
+        argument: "length",
+      });
+    this.rollback(length);
+  }
+  /** truncate for a pass that was interrupted: its keys may lie behind `length`, or its commit be missing. */
+  rollback(length: number): void {
+    if (!this.#native) return;
+    native.cacheTruncate(this.#native, length);
+    this.#length = Math.min(this.#length, length);
+  }
+
+  /** CacheMismatchError unless the cache was made for this shape (any dtype). */
+  requireFits(shape: Omit<KVCacheShape, "dtype">): void {
+    for (const field of ["numLayers", "numKVHeads", "headDim"] as const) {
+      if (this.shape[field] === shape[field]) continue;
+      throw new CacheMismatchError(
+        `the cache was made for ${field} = ${this.shape[field]}, the model has ${field} = ${shape[field]}`,
+        { field, expected: shape[field], actual: this.shape[field] },
+      );
+    }
+  }
+
+  dispose(): void {
+    if (this.#native) native.dispose(this.#native);
+    this.#native = undefined;
+  }
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #handle(): NativeKVCache {
+    if (this.#native) return this.#native;
+    throw new DisposedError("the key/value cache was disposed", { object: "KVCache" });
+  }
+}

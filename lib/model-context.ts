@@ -1,0 +1,237 @@
+// What a model has read: tokens, their keys and values, and how positions and attention are set for them. Steps on one
+// context run one after the other; a step that fails or is aborted leaves the context as it was.
+import type { KVCache, KVDType } from "./cache/kv-cache.js";
+import { ContextOverflowError, DisposedError } from "./errors.js";
+import { readTextFile } from "./formats/text-file.js";
+import type { Tokenizer } from "./formats/tokenizer.js";
+import { Generation, type GenerateOptions, generateTokens } from "./generate.js";
+import { checkedTokens, type ModelRunner } from "./model-runner.js";
+import { type ModelSettings, type PassSettings, passSettings } from "./model-settings.js";
+import {
+  checkedChoice,
+  checkedFunction,
+  checkedNumber,
+  checkedOptions,
+  checkedSignal,
+  wrongArgument,
+} from "./options.js";
+import { native } from "./binding.js";
+import { scope, type Tensor } from "./tensor.js";
+
+/** Text, token ids, or the path of a UTF-8 text file. */
+export type Prompt = string | { tokens: readonly number[] | Int32Array } | { file: string };
+
+export interface Progress {
+  phase: "load" | "tokenize" | "prefill";
+  /** Layers, tokens found, tokens read. */
+  done: number;
+  /** undefined while the number of tokens is not known. */
+  total: number | undefined;
+  tokensPerSecond?: number;
+  etaMs?: number;
+}
+
+export interface PrefillOptions {
+  onProgress?: ((progress: Progress) => void) | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+export interface ContextOptions extends ModelSettings {
+  /** Most tokens it may hold; more is a ContextOverflowError. Without it the cache grows as memory allows. */
+  contextSize?: number | undefined;
+  /** float32, or bfloat16 at half the memory. */
+  kvDtype?: KVDType | "f32" | "bf16" | undefined;
+  /** For schemes that depend on the length: chosen once, or the cache is rebuilt when it changes. */
+  lengthPolicy?: "fixed" | "reprefill" | undefined;
+  /** What happens to tokens beyond contextSize. */
+  overflow?: "error" | undefined;
+}
+
+export const contextOptionNames = ["contextSize", "kvDtype", "ropeScaling", "attention", "lengthPolicy", "overflow"];
+
+const kvDTypes: Record<string, KVDType> = {
+  float32: "float32",
+  f32: "float32",
+  bfloat16: "bfloat16",
+  bf16: "bfloat16",
+};
+
+export class ModelContext {
+  /** Most tokens it may hold; undefined: as many as memory allows. */
+  readonly contextSize: number | undefined;
+  readonly cache: KVCache;
+  readonly #runner: ModelRunner;
+  readonly #tokenizer: Tokenizer;
+  readonly #settings: PassSettings;
+  readonly #onDispose: (context: ModelContext) => void;
+  #tokens: number[] = [];
+  #logits: Tensor | undefined; // of the last token, when it has been run
+  #last: Promise<unknown> = Promise.resolve();
+  #disposed = false;
+
+  constructor(
+    runner: ModelRunner,
+    tokenizer: Tokenizer,
+    modelSettings: ModelSettings,
+    given: ContextOptions | undefined,
+    onDispose: (context: ModelContext) => void,
+  ) {
+    const op = "createContext";
+    const options = checkedOptions(op, given, contextOptionNames);
+    this.contextSize = checkedNumber(op, "contextSize", options.contextSize, { integer: true, min: 1 });
+    checkedChoice(op, "lengthPolicy", options.lengthPolicy, ["fixed", "reprefill"]);
+    checkedChoice(op, "overflow", options.overflow, ["error"]);
+    const kvDtype = checkedChoice(op, "kvDtype", options.kvDtype, ["float32", "f32", "bfloat16", "bf16"]);
+    const settings = {
+      ropeScaling: options.ropeScaling === undefined ? modelSettings.ropeScaling : options.ropeScaling,
+      attention: options.attention === undefined ? modelSettings.attention : options.attention,
+    };
+    this.#settings = passSettings(op, runner.config, settings, this.contextSize);
+    this.#runner = runner;
+    this.#tokenizer = tokenizer;
+    this.#onDispose = onDispose;
+    this.cache = runner.createCache(kvDtype && kvDTypes[kvDtype]);
+  }
+
+  /** Tokens read and generated. */
+  get length(): number {
+    return this.#tokens.length;
+  }
+  get tokens(): readonly number[] {
+    return this.#tokens;
+  }
+
+  /** Reads a prompt behind what was read before; special tokens are added at the beginning only. */
+  async prefill(prompt: Prompt, options?: PrefillOptions): Promise<{ promptTokens: number }> {
+    const { onProgress, signal } = checkedOptions("prefill", options, ["onProgress", "signal"]);
+    checkedFunction("prefill", "onProgress", onProgress);
+    checkedSignal("prefill", signal);
+    return this.exclusive(async () => {
+      const tokens = await this.#tokensOf("prefill", prompt, onProgress, signal);
+      await this.extend(tokens, onProgress, signal);
+      return { promptTokens: tokens.length };
+    });
+  }
+
+  /** Continues behind the prompt, or behind what was read before. */
+  generate(prompt?: Prompt, options?: GenerateOptions): Generation {
+    return new Generation(generateTokens(this, this.#tokenizer, this.#runner.config, prompt, options));
+  }
+
+  /** Runs `step` after all earlier steps of this context. */
+  async exclusive<T>(step: () => Promise<T>): Promise<T> {
+    const run = this.#last.then(() => {
+      if (this.#disposed) throw new DisposedError("the context was disposed", { object: "Context" });
+      return step();
+    });
+    this.#last = run.catch(() => {});
+    return run;
+  }
+
+  /** The tokens of a prompt, in a step of its own. */
+  async encode(op: string, prompt: Prompt, signal: AbortSignal | undefined): Promise<Int32Array> {
+    return this.exclusive(() => this.#tokensOf(op, prompt, undefined, signal));
+  }
+
+  /** Within a step: runs the tokens behind those read. */
+  async extend(
+    added: ArrayLike<number>,
+    onProgress?: (progress: Progress) => void,
+    signal?: AbortSignal | undefined,
+  ): Promise<void> {
+    this.requireRoom(added.length);
+    const pending = this.#tokens.slice(this.cache.length);
+    const tokens = Int32Array.from([...pending, ...Array.from(added)]);
+    if (tokens.length === 0) return;
+    const begun = performance.now();
+    const total = tokens.length;
+    let logits: Tensor | undefined;
+    await this.#runner.run(tokens, {
+      cache: this.cache,
+      settings: this.#settings,
+      signal,
+      onChunk: (x, start) => {
+        const count = x.shape[0]!;
+        if (start + count < total) return;
+        logits = scope(() => this.#runner.decoder.logits(x.narrow(0, count - 1, 1)));
+      },
+      onDone: (done) => {
+        const seconds = (performance.now() - begun) / 1000;
+        const etaMs = ((total - done) * seconds * 1000) / done;
+        onProgress?.({ phase: "prefill", done, total, tokensPerSecond: done / seconds, etaMs });
+      },
+    });
+    for (const id of Array.from(added)) this.#tokens.push(id);
+    this.#logits?.dispose();
+    this.#logits = logits;
+  }
+
+  /** Within a step: a token that was chosen; it is run when the next one is wanted. */
+  push(id: number): void {
+    this.#tokens.push(id);
+  }
+
+  /** Within a step: the logits behind the last token. */
+  async nextLogits(signal?: AbortSignal | undefined): Promise<Float32Array> {
+    if (this.cache.length < this.#tokens.length || !this.#logits) await this.extend([], undefined, signal);
+    return (await this.#logits!.data({ ...(signal && { signal }) })) as Float32Array;
+  }
+
+  /** Model.forward behind this context: `compute` runs `added` with the context's settings. */
+  async forward(compute: (settings: PassSettings) => Promise<Tensor>, added: ArrayLike<number>): Promise<Tensor> {
+    return this.exclusive(async () => {
+      if (this.cache.length < this.#tokens.length) await this.extend([]);
+      this.requireRoom(added.length);
+      const logits = await compute(this.#settings);
+      for (const id of Array.from(added)) this.#tokens.push(id);
+      const last = logits.shape[0]! - 1;
+      this.#logits?.dispose();
+      this.#logits = scope(() => native.concatenate([logits.narrow(0, last, 1)], 0));
+      return logits;
+    });
+  }
+
+  requireRoom(added: number): void {
+    const promptTokens = this.#tokens.length + added;
+    const { contextSize } = this;
+    if (contextSize === undefined || promptTokens <= contextSize) return;
+    throw new ContextOverflowError(
+      `${promptTokens} tokens do not fit into this context of contextSize = ${contextSize}; nothing was cut off`,
+      { promptTokens, contextSize },
+    );
+  }
+
+  async dispose(): Promise<void> {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    await this.#last;
+    this.#logits?.dispose();
+    this.cache.dispose();
+    this.#onDispose(this);
+  }
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.dispose();
+  }
+
+  async #tokensOf(
+    op: string,
+    prompt: Prompt,
+    onProgress: ((progress: Progress) => void) | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<Int32Array> {
+    signal?.throwIfAborted();
+    const isObject = typeof prompt === "object" && prompt !== null;
+    if (isObject && "tokens" in prompt) return checkedTokens(op, prompt.tokens, this.#runner.config.vocabSize);
+    if (typeof prompt !== "string" && !(isObject && typeof prompt.file === "string"))
+      wrongArgument(op, "prompt", "a string, {tokens} or {file}", prompt);
+    const pieces = typeof prompt === "string" ? [prompt] : readTextFile(prompt.file);
+    const addSpecialTokens = this.#tokens.length === 0;
+    const found: number[] = [];
+    for await (const ids of this.#tokenizer.encodeStream(pieces, { addSpecialTokens })) {
+      signal?.throwIfAborted();
+      for (const id of ids) found.push(id);
+      onProgress?.({ phase: "tokenize", done: found.length, total: undefined });
+    }
+    return checkedTokens(op, found, this.#runner.config.vocabSize);
+  }
+}

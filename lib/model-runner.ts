@@ -1,0 +1,141 @@
+// Tokens through the layers, chunk by chunk into a key/value cache: the one path of forward, nll, prefill and decoding.
+// The event loop stays free: ops are enqueued a layer at a time, and the queue is bounded.
+import { abortable } from "./abort.js";
+import { KVCache, type KVCacheShape, type KVDType } from "./cache/kv-cache.js";
+import type { PassSettings } from "./model-settings.js";
+import type { DecoderConfig, DecoderModel, Pass } from "./models/index.js";
+import { native } from "./binding.js";
+import { wrongArgument } from "./options.js";
+import { scope, Tensor } from "./tensor.js";
+
+/** Tokens per pass; measured: longer ones gain nothing on a CPU, shorter ones leave the products too small. */
+export const chunkLength = 512;
+
+export interface RunOptions {
+  cache: KVCache;
+  settings: PassSettings;
+  signal?: AbortSignal | undefined;
+  /** Called with each chunk's last layer [n, hiddenSize], which it must not keep, and the place of its first token. */
+  onChunk(x: Tensor, start: number): void | Promise<void>;
+  /** Tokens whose layers have been computed. */
+  onDone?: ((done: number) => void) | undefined;
+}
+
+/** Token ids as int32, each checked against the vocabulary. */
+export function checkedTokens(op: string, tokens: unknown, vocabSize: number): Int32Array {
+  if (!Array.isArray(tokens) && !ArrayBuffer.isView(tokens))
+    wrongArgument(op, "tokens", "an array of token ids", tokens);
+  const ids = Int32Array.from(tokens as ArrayLike<number>, Number);
+  ids.forEach((id, i) => {
+    const given = Number((tokens as ArrayLike<number>)[i]);
+    if (id !== given || id < 0 || id >= vocabSize)
+      wrongArgument(op, `tokens[${i}]`, `a token id in [0, ${vocabSize})`, given);
+  });
+  return ids;
+}
+
+export class ModelRunner {
+  readonly config: DecoderConfig;
+  readonly decoder: DecoderModel;
+  readonly defaultKVDType: KVDType;
+
+  constructor(config: DecoderConfig, decoder: DecoderModel, defaultKVDType: KVDType) {
+    this.config = config;
+    this.decoder = decoder;
+    this.defaultKVDType = defaultKVDType;
+  }
+
+  get cacheShape(): Omit<KVCacheShape, "dtype"> {
+    const { numLayers, numKVHeads, headDim } = this.config;
+    return { numLayers, numKVHeads, headDim };
+  }
+  createCache(dtype: KVDType = this.defaultKVDType): KVCache {
+    return new KVCache({ ...this.cacheShape, dtype });
+  }
+
+  /**
+   * Runs the tokens behind those in the cache. When it fails or is aborted the cache is as before.
+   */
+  async run(tokens: Int32Array, options: RunOptions): Promise<void> {
+    const { cache, signal } = options;
+    const before = cache.length;
+    const state: { newest?: Tensor; stopped: boolean } = { stopped: false };
+    let loop: Promise<void> | undefined;
+    try {
+      await abortable(
+        signal,
+        () => (loop = this.#loop(tokens, options, state)),
+        (abortId) => {
+          state.stopped = true;
+          if (state.newest) native.cancelTensor(state.newest, abortId);
+        },
+      );
+    } catch (error) {
+      await loop?.catch(() => {});
+      cache.rollback(before);
+      throw error;
+    } finally {
+      state.newest?.dispose();
+    }
+  }
+
+  async #loop(
+    tokens: Int32Array,
+    { cache, settings, onChunk, onDone, signal }: RunOptions,
+    state: { newest?: Tensor; stopped: boolean },
+  ): Promise<void> {
+    const length = this.#chunkLength();
+    let running: { finished: Promise<unknown>; done: number } | undefined;
+    const settle = async () => {
+      await running?.finished;
+      if (running) onDone?.(running.done);
+    };
+    const advance = (x: Tensor) => {
+      state.newest?.dispose();
+      state.newest = x;
+      return x;
+    };
+    for (let start = 0; start < tokens.length; start += length) {
+      const ids = tokens.subarray(start, start + length);
+      const first = cache.length;
+      const idTensor = new Tensor("int32", ids, [ids.length]);
+      const pass = this.#pass(first, ids.length, cache, settings);
+      let x = advance(this.decoder.embed(idTensor));
+      for (let layer = 0; layer < this.decoder.numLayers; layer++) {
+        await native.ready();
+        if (state.stopped) throw signal?.reason;
+        x = advance(this.decoder.layer(layer, x, pass));
+      }
+      cache.commit(first + ids.length);
+      await onChunk(x, start);
+      const probe = scope(() => x.narrow(0, ids.length - 1, 1).narrow(1, 0, 1));
+      const finished = probe.data();
+      finished.catch(() => {});
+      for (const tensor of [probe, idTensor, pass.positions]) tensor.dispose();
+      // The chunk before is awaited only now, so that the stream never runs dry.
+      await settle();
+      running = { finished, done: start + ids.length };
+    }
+    await settle();
+  }
+
+  #pass(first: number, count: number, cache: KVCache, settings: PassSettings): Pass {
+    const positions = Int32Array.from({ length: count }, (_, i) => first + i);
+    return {
+      positions: new Tensor("int32", positions, [count]),
+      rope: settings.rotary,
+      attend(layer, q, k, v) {
+        cache.append(layer, k, v);
+        return cache.attend(layer, q, settings.attention[layer]!);
+      },
+    };
+  }
+
+  /** Shorter where one layer's outputs would pass a quarter of the queue. */
+  #chunkLength(): number {
+    const { hiddenSize, intermediateSize, numHeads, numKVHeads, headDim } = this.config;
+    const perToken = 4 * (6 * hiddenSize + 4 * (numHeads + numKVHeads) * headDim + 3 * intermediateSize);
+    const fitting = Math.floor(native.machine().queueBytes / 4 / perToken);
+    return Math.max(1, Math.min(chunkLength, fitting));
+  }
+}

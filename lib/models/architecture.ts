@@ -1,0 +1,34 @@
+// What a model file gives, and what it gets: the floor above knows nothing of blocks and norms.
+import type { JsonFields } from "../formats/json-file.js";
+import type { Weights } from "../nn/weights.js";
+import type { Tensor } from "../tensor.js";
+import type { DecoderConfig } from "./decoder-config.js";
+
+/** One pass of some tokens through the layers. */
+export interface Pass {
+  /** [n] int32 */
+  positions: Tensor;
+  rope: { frequencies: Float64Array; attentionScale: number };
+  /** Keeps k and v [1, n, numKVHeads, headDim] of a layer; q [1, n, numHeads, headDim] sees what the layer may see. */
+  attend(layer: number, q: Tensor, k: Tensor, v: Tensor): Tensor;
+}
+
+export interface DecoderModel {
+  readonly numLayers: number;
+  /** ids [n] → [n, hiddenSize] */
+  embed(ids: Tensor): Tensor;
+  layer(index: number, x: Tensor, pass: Pass): Tensor;
+  /** [n, hiddenSize] → [n, vocabSize] float32 */
+  logits(x: Tensor): Tensor;
+}
+
+export interface Architecture {
+  /** Reads and checks config.json. */
+  config(fields: JsonFields): DecoderConfig;
+  /** Weights are owned, and let go of, by `weights`. */
+  load(
+    weights: Weights,
+    config: DecoderConfig,
+    onLayer: (done: number, total: number) => void | Promise<void>,
+  ): Promise<DecoderModel>;
+}
