@@ -1,11 +1,20 @@
 import { defineConfig } from "vitest/config";
 
+const isas = ["avx512bf16", "avx512", "avx2", "baseline", "neon"];
+
 // Each file in its own process: a native fault then names the file, and budgets set by one file do not reach the next.
+// test/isa runs once per instruction set, where the machine has it.
 export default defineConfig({
   test: {
-    include: ["test/**/*.test.ts"],
     pool: "forks",
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    projects: [
+      { extends: true, test: { name: "suite", include: ["test/**/*.test.ts"], exclude: ["test/isa/**"] } },
+      ...isas.map((isa) => ({
+        extends: true as const,
+        test: { name: isa, include: ["test/isa/**/*.test.ts"], env: { LONGSPAN_ISA: isa } },
+      })),
+    ],
   },
 });

@@ -20,9 +20,10 @@ Tensor product(const char* op, const Tensor& given, const PackedMatrix& weight, 
   requireDType(op, "x", given, floatDTypes);
   Activation activation = parseActivation(op, options.activation, true);
   DType outDType = given.dtype;
+  int64_t rows = 1;
+  for (int i = 0; i + 1 < given.rank(); ++i) rows *= given.shape[i];
   Tensor x = reshape(denseRows(given.dtype == DType::Float16 ? converted(given, DType::Float32) : given),
-                     {-1, weight.inFeatures});
-  if (weight.inFeatures == 0) x.shape[0] = given.size() ? x.shape[0] : 0;
+                     {rows, weight.inFeatures});
   Shape shape = given.shape;
   shape.back() = weight.outFeatures;
   std::optional<Tensor> bias = options.bias, residual = options.residual;

@@ -51,7 +51,7 @@ struct FlashAttentionOptions {
       field("scale", &FlashAttentionOptions::scale, "factor on q·k; headDim ** -0.5 if absent"),
       field("softcap", &FlashAttentionOptions::softcap, "scores become softcap · tanh(score / softcap)"),
       field("alibiSlopes", &FlashAttentionOptions::alibiSlopes,
-            "[numHeads] float32: slope · (key position − query position) is added to the scores"),
+            "[numHeads] float32: slope · |key position − query position| is taken from the scores"),
       field("bias", &FlashAttentionOptions::bias,
             "broadcastable to [batch, numHeads, seqLenQ, seqLenKV], added to the scores"),
       field("sinkLogits", &FlashAttentionOptions::sinkLogits,
