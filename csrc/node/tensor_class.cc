@@ -23,7 +23,8 @@ Napi::Value factsOf(const Napi::CallbackInfo& info, Tensor tensor) {
 }
 
 Napi::Value initTensor(const Napi::CallbackInfo& info) {
-  if (info[1].IsExternal()) return factsOf(info, *info[1].As<Napi::External<Tensor>>().Data());
+  // Moved out: the external itself waits for the collector, and would keep the memory until then.
+  if (info[1].IsExternal()) return factsOf(info, std::move(*info[1].As<Napi::External<Tensor>>().Data()));
   return factsOf(info, tensorFrom({"new Tensor", "data"}, info[1], info[2], info[3]));
 }
 
