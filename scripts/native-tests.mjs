@@ -21,7 +21,10 @@ function main() {
     return 1;
   }
   if (names.length === 0) return 0;
-  const tested = spawnSync("ctest", ["--test-dir", folder, "--output-on-failure"], { cwd: root, encoding: "utf8" });
+  const tested = spawnSync("ctest", ["--test-dir", folder, "--output-on-failure", "--parallel", jobs], {
+    cwd: root,
+    encoding: "utf8",
+  });
   console.log(tested.stdout.trimEnd());
   const failed = Number(/(\d+) tests? failed out of/.exec(tested.stdout)?.[1] ?? names.length);
   console.log(`${names.length - failed} passed, ${failed} failed`);

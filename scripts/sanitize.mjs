@@ -3,6 +3,7 @@
 // `address` is AddressSanitizer with UndefinedBehaviorSanitizer, each fault fatal. Leaks are not looked for: Node keeps
 // its own until the end. LONGSPAN_SANITIZED tells tests that watch resident memory that it means nothing here.
 import { spawnSync } from "node:child_process";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { root } from "./tree.mjs";
@@ -27,6 +28,16 @@ function build() {
   );
 }
 
+// What the sanitizer wrote; whether it wrote anything.
+function printReports() {
+  const reports = readdirSync(folder).filter((file) => file.startsWith("report."));
+  for (const file of reports) {
+    console.log(readFileSync(join(folder, file), "utf8"));
+    rmSync(join(folder, file));
+  }
+  return reports.length > 0;
+}
+
 function main() {
   if (!["address", "thread"].includes(name)) {
     console.error(`sanitize: expected address or thread, got ${name}`);
@@ -36,10 +47,11 @@ function main() {
     console.log("0 passed, 1 failed");
     return 1;
   }
+  const log = `log_path=${join(folder, "report")}`; // vitest drops what a dying worker wrote
   const options = {
-    ASAN_OPTIONS: "detect_leaks=0",
-    UBSAN_OPTIONS: "print_stacktrace=1",
-    TSAN_OPTIONS: `suppressions=${join(root, "tools", "tsan.supp")}`,
+    ASAN_OPTIONS: `detect_leaks=0:${log}`,
+    UBSAN_OPTIONS: `print_stacktrace=1:${log}`,
+    TSAN_OPTIONS: `suppressions=${join(root, "tools", "tsan.supp")}:${log}`,
     LONGSPAN_SANITIZED: name,
   };
   const native = run(process.execPath, ["scripts/native-tests.mjs", folder], options);
@@ -50,7 +62,8 @@ function main() {
     name === "thread"
       ? run("setarch", ["-R", process.execPath, ...suite], { ...options, ...preload })
       : run(process.execPath, suite, { ...options, ...preload });
-  return native === 0 && tested === 0 ? 0 : 1;
+  const reported = printReports();
+  return native === 0 && tested === 0 && !reported ? 0 : 1;
 }
 
 process.exitCode = main();
