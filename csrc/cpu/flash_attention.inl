@@ -89,6 +89,7 @@ void attendSubtile(const FlashPlan& plan, const Rows& keys, const ScoreChange* c
     withColumns(segment.firstColumn, segment.endColumn, [&]<int First, int Last>() {
       for (int block = segment.firstBlock; block < segment.endBlock; ++block) {
         int key = block * keysPerBlock;
+        s.ahead.fetch();
         float* scores = s.scores + key * subtileRows;
         bool later = change || cover.masked[block];  // then the maximum is not that of the raw scores
         scoreBlock<Products, First, Last>(s.keys + key * plan.keyPitch, plan.keyPitch, queries, plan.units, scores,
@@ -153,6 +154,22 @@ void attendTile(const AttentionArgs& args, const FlashPlan& plan, const FlashIte
   }
 }
 
+LONGSPAN_INLINE FlashAhead lookAhead(const AttentionArgs& args, const FlashPlan& plan, const FlashItem& item,
+                                     const Rows& rows, int numRows) {
+  const TensorView &k = args.k, &v = args.v;
+  int64_t size = k.dtype == DType::Float32 ? 4 : 2;
+  int blocks = longspan::ceilDiv(numRows, subtileRows) * FlashCover::maxBlocks;
+  return {k.as<char>() + (item.batch * k.strides[0] + item.kvHead * k.strides[2]) * size,
+          v.as<char>() + (item.batch * v.strides[0] + item.kvHead * v.strides[2]) * size,
+          k.strides[1] * size,
+          v.strides[1] * size,
+          k.strides[3] == 1 ? plan.headDim * size : 0,
+          v.strides[3] == 1 ? plan.valueDim * size : 0,
+          rows,
+          0,
+          longspan::ceilDiv(rows.count, blocks)};
+}
+
 // O, maximum and sum of the item, in its thread's scratch
 template <class Products>
 bool attendItem(const AttentionArgs& args, const FlashPlan& plan, const FlashItem& item, Parallel& parallel,
@@ -170,10 +187,16 @@ bool attendItem(const AttentionArgs& args, const FlashPlan& plan, const FlashIte
   int64_t span = end - first;
   int begin = first + int(span * item.part / plan.numParts);
   end = first + int(span * (item.part + 1) / plan.numParts);
-  for (int t = begin; t < end && (t = walk.nextKeyTile(pattern, queries, t, tileKV)) >= 0 && t < end; ++t) {
+  auto nextRows = [&] {  // of the tile `begin` or the first after it that has any
+    for (; (begin = walk.nextKeyTile(pattern, queries, begin, tileKV)) >= 0 && begin < end; ++begin)
+      if (Rows rows = walk.keyRows(pattern, begin, tileKV); rows.count > 0) return ++begin, rows;
+    begin = end;
+    return Rows{};
+  };
+  for (Rows keys = nextRows(); keys.count > 0; keys = s.ahead.rows) {
     if (parallel.cancelled()) return false;
-    Rows keys = walk.keyRows(pattern, t, tileKV);
-    if (keys.count > 0) attendTile<Products>(args, plan, item, pattern, walk, keys, s);
+    s.ahead = lookAhead(args, plan, item, nextRows(), s.rows.count);
+    attendTile<Products>(args, plan, item, pattern, walk, keys, s);
   }
   return true;
 }

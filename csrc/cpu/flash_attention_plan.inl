@@ -101,6 +101,23 @@ struct FlashRows {
   int* ranges[4];  // [queryRows] each: begin, end, begin2, end2; when the pattern has ranges
 };
 
+// The rows of K and V that are packed next. In [seq, heads, dim] they are a page or two apart, so that no hardware
+// prefetcher follows; a few are asked for before each block of products.
+struct FlashAhead {
+  const char *k, *v;
+  int64_t kStride, vStride;  // bytes from row to row
+  int64_t kBytes, vBytes;    // of a row
+  Rows rows;
+  int at, perBlock;
+  LONGSPAN_INLINE void fetch() {
+    for (int end = longspan::minOf(at + perBlock, rows.count); at < end; ++at) {
+      const char *key = k + rows[at] * kStride, *value = v + rows[at] * vStride;
+      for (int64_t i = 0; i < kBytes; i += 64) __builtin_prefetch(key + i, 0, 2);
+      for (int64_t i = 0; i < vBytes; i += 64) __builtin_prefetch(value + i, 0, 2);
+    }
+  }
+};
+
 struct FlashScratch {
   float* queries;        // [subtile][keyPitch][subtileRows] units
   float* out;            // [subtile][outDims][subtileRows], the parts' format
@@ -113,6 +130,7 @@ struct FlashScratch {
   KeyRange* rangeOf;     // [tileQ]
   uint64_t* words;       // [tileKV] which rows of the subtile see a key
   FlashRows rows;
+  FlashAhead ahead;
   int64_t bytes;
 };
 
