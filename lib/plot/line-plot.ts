@@ -1,0 +1,194 @@
+// One line plot: title, axes, series with markers, each named at its end instead of in a legend box, and a caption that
+// says what is seen. Plain SVG text, no dependency.
+import { ArgumentError } from "../errors.js";
+import { type Axis, type AxisOptions, makeAxis } from "./scale.js";
+import { escapeXml, fontFamily, linesAt, round, textAt, textWidth, wrapText } from "./text.js";
+
+export interface Series {
+  name: string;
+  points: readonly (readonly [x: number, y: number])[];
+  /** From the palette by default. */
+  color?: string;
+  dashed?: boolean;
+  /** A dot at each point; by default where there are few of them. */
+  markers?: boolean;
+}
+
+export interface LinePlot {
+  title: string;
+  series: readonly Series[];
+  x?: AxisOptions;
+  y?: AxisOptions;
+  /** Vertical lines with a word beside them. */
+  marks?: readonly { x: number; label: string }[];
+  /** What is measured and what it means; wrapped under the plot. */
+  caption?: string;
+}
+
+export interface PlotSize {
+  width: number;
+  height: number;
+}
+
+/** Distinct for most colour-blind readers (after Okabe and Ito 2008). */
+export const palette = ["#c8442b", "#2c6fb3", "#2a8a62", "#8a5aa8", "#b8860b", "#4f5b66"];
+const ink = "#1c2733";
+const muted = "#5c6873";
+const grid = "#e4e8ec";
+const captionSize = 12.5;
+const nameSize = 13;
+
+interface Frame {
+  left: number;
+  top: number;
+  width: number;
+  height: number;
+  x: Axis;
+  y: Axis;
+}
+
+const toX = (frame: Frame, value: number) => frame.left + frame.x.place(value) * frame.width;
+const toY = (frame: Frame, value: number) => frame.top + (1 - frame.y.place(value)) * frame.height;
+
+function drawAxes(frame: Frame): string {
+  const { left, top, width, height, x, y } = frame;
+  const parts: string[] = [];
+  for (const tick of y.ticks) {
+    const at = round(toY(frame, tick));
+    parts.push(`<line x1="${left}" y1="${at}" x2="${round(left + width)}" y2="${at}" stroke="${grid}"/>`);
+    parts.push(textAt(left - 8, at + 4, y.format(tick), { size: 12, color: muted, anchor: "end" }));
+  }
+  for (const tick of x.ticks) {
+    const at = round(toX(frame, tick));
+    parts.push(`<line x1="${at}" y1="${top + height}" x2="${at}" y2="${top + height + 5}" stroke="${muted}"/>`);
+    parts.push(textAt(at, top + height + 19, x.format(tick), { size: 12, color: muted, anchor: "middle" }));
+  }
+  parts.push(`<path d="M${left} ${top + height}h${round(width)}" stroke="${muted}" fill="none"/>`);
+  parts.push(textAt(left + width / 2, top + height + 38, x.label, { size: 12.5, color: muted, anchor: "middle" }));
+  return parts.join("");
+}
+
+function drawMarks(frame: Frame, marks: LinePlot["marks"] = []): string {
+  return marks
+    .map(({ x, label }) => {
+      const at = round(toX(frame, x));
+      const right = at + 6 + textWidth(label, 11.5) < frame.left + frame.width;
+      return (
+        `<line x1="${at}" y1="${frame.top}" x2="${at}" y2="${frame.top + frame.height}" stroke="${muted}" stroke-dasharray="2 3"/>` +
+        textAt(right ? at + 6 : at - 6, frame.top + 11, label, {
+          size: 11.5,
+          color: muted,
+          anchor: right ? "start" : "end",
+          italic: true,
+        })
+      );
+    })
+    .join("");
+}
+
+function drawSeries(frame: Frame, { points, color = ink, dashed, markers }: Series): string {
+  const places = points.map(([x, y]) => `${round(toX(frame, x))} ${round(toY(frame, y))}`);
+  const dots = markers ?? points.length <= 16;
+  const line = `<path d="M${places.join("L")}" fill="none" stroke="${color}" stroke-width="2.2" stroke-linejoin="round"${dashed ? ' stroke-dasharray="6 4"' : ""}/>`;
+  const dot = (place: string) => {
+    const [x, y] = place.split(" ");
+    return `<circle cx="${x}" cy="${y}" r="3.6" fill="${color}" stroke="#fff" stroke-width="1"/>`;
+  };
+  return line + (dots ? places.map(dot).join("") : "");
+}
+
+/** Pushes labels apart until none is closer than `gap` to the next, keeping them within [low, high]. */
+export function spread(wanted: readonly number[], gap: number, low: number, high: number): number[] {
+  const order = wanted.map((_, i) => i).sort((a, b) => wanted[a]! - wanted[b]!);
+  const placed = [...wanted];
+  order.forEach((index, rank) => {
+    const least = rank === 0 ? low : placed[order[rank - 1]!]! + gap;
+    placed[index] = Math.max(placed[index]!, least);
+  });
+  order.toReversed().forEach((index, rank) => {
+    const most = rank === 0 ? high : placed[order[order.length - rank]!]! - gap;
+    placed[index] = Math.min(placed[index]!, most);
+  });
+  return placed;
+}
+
+function drawNames(frame: Frame, series: readonly Series[]): string {
+  const ends = series.map(({ points }) => points.at(-1)!);
+  const heights = ends.map(([, y]) => toY(frame, y));
+  const placed = spread(heights, nameSize * 1.35, frame.top + 4, frame.top + frame.height - 2);
+  return series
+    .map(({ name, color = ink }, i) => {
+      const from = round(toX(frame, ends[i]![0]) + 6);
+      const to = round(frame.left + frame.width + 18);
+      const leader = `<path d="M${from} ${round(heights[i]!)}L${to} ${round(placed[i]!)}" stroke="${color}" stroke-opacity="0.45" fill="none"/>`;
+      return leader + textAt(to + 4, placed[i]! + 4.5, name, { size: nameSize, color, weight: "bold" });
+    })
+    .join("");
+}
+
+function checkSeries({ title, series }: LinePlot): void {
+  const fault = (reason: string) => {
+    throw new ArgumentError(`linePlot "${title}": ${reason}`, { op: "linePlot", argument: "series" });
+  };
+  if (series.length === 0) fault("series must not be empty");
+  for (const { name, points } of series) if (points.length === 0) fault(`the series "${name}" has no points`);
+}
+
+/** The caption's lines in a plot of this width. */
+export function captionLines({ caption }: LinePlot, width: number): string[] {
+  return caption ? wrapText(caption, width - 4, captionSize) : [];
+}
+
+/** The plot as SVG elements, top left at 0 0. `captionRoom` lines are kept free, so that plots in a row end at one line. */
+export function plotElements(plot: LinePlot, size: PlotSize, captionRoom = 0): string {
+  checkSeries(plot);
+  const series = plot.series.map((one, i) => ({ color: palette[i % palette.length]!, ...one }));
+  const points = series.flatMap((one) => one.points);
+  const x = makeAxis(
+    points.map((point) => point[0]),
+    plot.x,
+  );
+  const y = makeAxis(
+    points.map((point) => point[1]),
+    plot.y,
+  );
+  const nameWidth = Math.max(...series.map(({ name }) => textWidth(name, nameSize, "bold")));
+  const left = 14 + Math.max(...y.ticks.map((tick) => textWidth(y.format(tick), 12)));
+  const top = 58;
+  const caption = captionLines(plot, size.width);
+  const rows = Math.max(caption.length, captionRoom);
+  const captionHeight = rows > 0 ? rows * captionSize * 1.4 + 8 : 0;
+  const width = size.width - left - nameWidth - 26;
+  const height = size.height - top - 46 - captionHeight;
+  if (width < 80 || height < 60)
+    throw new ArgumentError(`linePlot "${plot.title}": ${size.width} by ${size.height} leaves no room for the lines`, {
+      op: "linePlot",
+      argument: "size",
+    });
+  const frame: Frame = { left, top, width, height, x, y };
+  return (
+    textAt(0, 18, plot.title, { size: 16, weight: "bold", color: ink }) +
+    textAt(0, 40, y.label, { size: 12.5, color: muted }) +
+    drawAxes(frame) +
+    drawMarks(frame, plot.marks) +
+    series.map((one) => drawSeries(frame, one)).join("") +
+    drawNames(frame, series) +
+    linesAt(0, top + height + 62, caption, { size: captionSize, color: ink })
+  );
+}
+
+/** An SVG document around elements. */
+export function svgDocument(elements: string, { width, height, title }: PlotSize & { title: string }): string {
+  return (
+    `<svg xmlns="http://www.w3.org/2000/svg" width="${round(width)}" height="${round(height)}" viewBox="0 0 ${round(width)} ${round(height)}" ` +
+    `font-family="${fontFamily}" role="img"><title>${escapeXml(title)}</title>` +
+    `<rect width="100%" height="100%" fill="#ffffff"/>${elements}</svg>\n`
+  );
+}
+
+/** One plot as an SVG document. */
+export function linePlot(plot: LinePlot, { width = 720, height = 460 }: Partial<PlotSize> = {}): string {
+  const margin = 24;
+  const svg = plotElements(plot, { width: width - 2 * margin, height: height - 2 * margin });
+  return svgDocument(`<g transform="translate(${margin} ${margin})">${svg}</g>`, { width, height, title: plot.title });
+}
