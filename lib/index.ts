@@ -3,7 +3,7 @@ export { flashAttention, mergeAttention, type AttentionPart, type FlashAttention
 export * from "./errors.js";
 export { machine, memory, setMemoryBudget, setQueueBytes, setThreads } from "./machine.js";
 export { type LoadOptions, loadModel } from "./load.js";
-export type { ForwardOptions, Model } from "./model.js";
+export type { ForwardOptions, Model, NllOptions } from "./model.js";
 export type { ContextOptions, ModelContext, PrefillOptions, Progress, Prompt } from "./model-context.js";
 export type { AttentionSettings, RopeScaling } from "./model-settings.js";
 export type { GeneratedToken, GenerateOptions, Generation, Usage } from "./generate.js";

@@ -20,6 +20,10 @@ export interface ForwardOptions {
   signal?: AbortSignal | undefined;
 }
 
+export interface NllOptions extends ModelSettings {
+  signal?: AbortSignal | undefined;
+}
+
 /** Logits of this many bytes are computed at once by nll. */
 const nllBlockBytes = 32 * 2 ** 20;
 
@@ -67,13 +71,11 @@ export class Model {
   }
 
   /** −log p of tokens 1 … n−1, each given those before it; logits are made and dropped block by block. */
-  async nll(
-    tokens: readonly number[] | Int32Array,
-    options?: { signal?: AbortSignal | undefined },
-  ): Promise<Float32Array> {
+  async nll(tokens: readonly number[] | Int32Array, options?: NllOptions): Promise<Float32Array> {
     this.#requireAlive();
-    const { signal } = checkedOptions("nll", options, ["signal"]);
+    const { signal, ...given } = checkedOptions("nll", options, ["signal", "ropeScaling", "attention"]);
     checkedSignal("nll", signal);
+    const settings = passSettings("nll", this.config, { ...this.#modelSettings, ...given }, tokens.length);
     const ids = checkedTokens("nll", tokens, this.config.vocabSize);
     const result = new Float32Array(Math.max(0, ids.length - 1));
     if (ids.length < 2) return result;
@@ -82,7 +84,7 @@ export class Model {
     try {
       await this.#runner.run(ids.subarray(0, -1), {
         cache,
-        settings: this.#settings,
+        settings,
         signal,
         onChunk: async (x, start) => {
           for (let row = 0; row < x.shape[0]!; row += rows) {

@@ -1,0 +1,22 @@
+// Measuring models and machines: `longspan/evaluation`.
+export { type Ceilings, type KernelRow, measureCeilings, measureKernels } from "./ceilings.js";
+export {
+  type EvaluationProgress,
+  linearScaling,
+  type Method,
+  perplexityByLength,
+  type PerplexityOptions,
+  type PerplexityRow,
+  plainRope,
+  slidingWindow,
+  trainedLength,
+} from "./perplexity.js";
+export { type LoopLag, peakMemory, watchLoopLag } from "./process.js";
+export {
+  depths,
+  type Probe,
+  retrievalByLength,
+  type RetrievalOptions,
+  retrievalProbes,
+  type RetrievalRow,
+} from "./retrieval.js";
