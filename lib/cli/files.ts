@@ -1,0 +1,51 @@
+// Files a command is given or asked to write.
+import { access, constants, readFile, writeFile } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { ArgumentError } from "../errors.js";
+
+/** The bundled model: lib/cli and dist/cli both lie two levels below the package. */
+export const defaultModel = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "assets", "books");
+
+/** Fails now rather than after minutes of work. */
+export async function requireWritable(file: string): Promise<void> {
+  const attempt = async () => {
+    const exists = await access(file).then(
+      () => true,
+      () => false,
+    );
+    await access(exists ? file : dirname(resolve(file)), constants.W_OK);
+  };
+  await attempt().catch((cause: unknown) => cannot("written", file, cause));
+}
+
+export async function writeText(file: string, text: string): Promise<void> {
+  await writeFile(file, text).catch((cause: unknown) => cannot("written", file, cause));
+}
+
+/** A whole text file, which must be UTF-8. */
+export async function readText(file: string): Promise<string> {
+  const bytes = await readFile(file).catch((cause: unknown) => cannot("read", file, cause));
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new ArgumentError(`${file} is not UTF-8 text`, { op: "cli", argument: "file", cause });
+  }
+}
+
+function cannot(verb: string, file: string, cause: unknown): never {
+  const reason = (cause as NodeJS.ErrnoException).code ?? String(cause);
+  throw new ArgumentError(`${file} cannot be ${verb}: ${reasons[reason] ?? reason}`, {
+    op: "cli",
+    argument: "file",
+    cause,
+  });
+}
+
+const reasons: Record<string, string> = {
+  EACCES: "no permission",
+  EROFS: "the file system is read-only",
+  ENOENT: "no such file or folder",
+  EISDIR: "it is a folder",
+  ENOSPC: "the disk is full",
+};

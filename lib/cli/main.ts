@@ -1,0 +1,204 @@
+#!/usr/bin/env node
+// The `longspan` command. Each command's code, and with it the native addon, is loaded only when it runs: --help is
+// instant, and doctor works where the addon does not load.
+import { readFileSync } from "node:fs";
+import { Command, CommanderError, Option } from "commander";
+import { exitCodes, runCommand } from "./run.js";
+import { parseCount, parseLengths, parseNumber, parseRopeScaling } from "./units.js";
+
+const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
+  version: string;
+};
+
+const modelHelp = "folder with config.json and safetensors, or a .safetensors file (default: the bundled books model)";
+
+const program = new Command("longspan")
+  .description(
+    "Long-context transformers in Node.js: read texts far longer than a model was trained on, and measure what it costs.",
+  )
+  .version(version, "-V, --version", "print the version")
+  .helpOption("-h, --help", "show this help, or that of a command")
+  .helpCommand("help [command]", "show the help of a command")
+  .showSuggestionAfterError()
+  .exitOverride()
+  .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, "longspan: ")) })
+  .addHelpText(
+    "after",
+    `
+Counts take k and m: 4k is 4 × 1024. With --json a command prints one JSON value on stdout and nothing else there;
+progress bars go to stderr, and only on a terminal.
+
+Exit codes: 0 done, 1 failed (one line on stderr: longspan: ERR_…: message), 2 wrongly called, 130 interrupted.
+
+Environment:
+  LONGSPAN_THREADS   compute threads                 LONGSPAN_ISA      kernels: baseline, avx2, avx512, avx512bf16, neon
+  LONGSPAN_MEMORY    memory budget, e.g. 8GiB        LONGSPAN_BINARY   another addon file
+  NO_COLOR           plain text on a terminal
+
+Examples:
+  longspan doctor
+  longspan generate --prompt "Call me Ishmael." --temperature 0 --max-tokens 64
+  longspan perplexity --text book.txt --lengths 256..4k --compare --svg perplexity.svg
+  longspan inspect path/to/checkpoint`,
+  );
+
+const json = () => new Option("--json", "print one JSON value on stdout");
+const threads = () =>
+  new Option("--threads <n>", "compute threads (default: LONGSPAN_THREADS, or as many as the machine gives)").argParser(
+    parseNumber({ min: 1, max: 1024, integer: true }),
+  );
+const dtype = () =>
+  new Option("--dtype <dtype>", "compute in float32, or in bfloat16: faster, less exact")
+    .choices(["float32", "bfloat16"])
+    .default("float32");
+const window = () =>
+  new Option("--window <n>", "tokens each token sees, its own among them (default: as the model says)").argParser(
+    parseCount,
+  );
+const sinks = () =>
+  new Option("--sinks <n>", "first tokens that stay visible behind the window (StreamingLLM)").argParser(
+    parseNumber({ integer: true }),
+  );
+const ropeScaling = (factor: string) =>
+  new Option("--rope-scaling <type[:factor]>", `none, linear or llama3; ${factor}`).argParser(parseRopeScaling);
+
+program
+  .command("generate")
+  .summary("continue a text")
+  .description("Continues a prompt, or a whole file, and prints what the model writes as it is written.")
+  .argument("[model]", modelHelp)
+  .option("-p, --prompt <text>", "text to continue; after --file, it follows the file")
+  .option("-f, --file <file>", "UTF-8 text file to read first, of any length; - is stdin")
+  .addOption(new Option("-n, --max-tokens <n>", "most tokens to write").argParser(parseCount).default(256))
+  .addOption(
+    new Option("-t, --temperature <x>", "0 always takes the most likely token").argParser(parseNumber()).default(1),
+  )
+  .addOption(new Option("--top-k <n>", "only the n most likely tokens").argParser(parseCount))
+  .addOption(
+    new Option("--top-p <p>", "only the fewest tokens that reach this probability together").argParser(
+      parseNumber({ max: 1 }),
+    ),
+  )
+  .addOption(
+    new Option("--min-p <p>", "only tokens at least p times as likely as the likeliest").argParser(
+      parseNumber({ max: 1 }),
+    ),
+  )
+  .addOption(
+    new Option("--repetition-penalty <x>", "above 1 discourages tokens that occurred").argParser(parseNumber()),
+  )
+  .addOption(
+    new Option("--seed <n>", "same seed, same text, on any number of threads").argParser(
+      parseNumber({ integer: true }),
+    ),
+  )
+  .option("--stop <text...>", "end before any of these")
+  .addOption(
+    new Option("-c, --context-size <n>", "most tokens the context may hold (default: as memory allows)").argParser(
+      parseCount,
+    ),
+  )
+  .addOption(
+    new Option("--kv-dtype <dtype>", "keys and values; bfloat16 takes half the memory").choices([
+      "float32",
+      "bfloat16",
+    ]),
+  )
+  .addOption(ropeScaling("linear takes a factor, as in linear:4"))
+  .addOption(window())
+  .addOption(sinks())
+  .addOption(dtype())
+  .addOption(threads())
+  .addOption(json())
+  .addHelpText(
+    "after",
+    `
+Examples:
+  longspan generate --prompt "Call me Ishmael." -n 64 -t 0
+  longspan generate path/to/model --file war-and-peace.txt --prompt "Who is Pierre?" --window 1024 --sinks 4
+  cat notes.txt | longspan generate --file - --seed 7 --json`,
+  )
+  .action((model, options) =>
+    runCommand(async (signal) => (await import("./generate.js")).generate(model, options, signal)),
+  );
+
+program
+  .command("perplexity")
+  .summary("how well a model predicts a text, by length")
+  .description(
+    "Cuts the beginning of a text into windows of each length and prints the perplexity of the model's predictions:\n" +
+      "exp of the mean of −log p, lower is better. Beyond the trained length it shows what long contexts cost.",
+  )
+  .argument("[model]", modelHelp)
+  .requiredOption("--text <file>", "UTF-8 text that the model has not seen")
+  .addOption(
+    new Option(
+      "--lengths <lengths>",
+      "tokens per window: a,b,c or first..last, doubled (default: the trained length ×1 to ×16)",
+    ).argParser(parseLengths),
+  )
+  .addOption(new Option("--tokens <n>", "tokens of the text to use").argParser(parseCount).default(16384, "16k"))
+  .option("--compare", "plain RoPE, linear scaling and a window of half the trained length, side by side", false)
+  .addOption(ropeScaling("linear without a factor takes length / trained length"))
+  .addOption(window())
+  .addOption(sinks())
+  .option("--svg <file>", "also draw the curves into this file")
+  .addOption(dtype())
+  .addOption(threads())
+  .addOption(json())
+  .addHelpText(
+    "after",
+    `
+Examples:
+  longspan perplexity --text book.txt --lengths 256..4k
+  longspan perplexity path/to/model --text book.txt --compare --svg perplexity.svg
+  longspan perplexity --text book.txt --lengths 1k,4k --window 128 --json`,
+  )
+  .action((model, options) =>
+    runCommand(async (signal) => (await import("./perplexity.js")).perplexity(model, options, signal)),
+  );
+
+program
+  .command("inspect")
+  .summary("what is in a checkpoint")
+  .description("Prints configuration, parameters, tensors and the memory a checkpoint needs, without loading it.")
+  .argument("[checkpoint]", modelHelp)
+  .option("--tensors", "list every tensor", false)
+  .addOption(json())
+  .addHelpText(
+    "after",
+    `
+Examples:
+  longspan inspect path/to/checkpoint
+  longspan inspect model.safetensors --tensors
+  longspan inspect path/to/checkpoint --json`,
+  )
+  .action((checkpoint, options) => runCommand(async () => (await import("./inspect.js")).inspect(checkpoint, options)));
+
+program
+  .command("doctor")
+  .summary("what longspan found on this machine")
+  .description(
+    "Prints which binary and which kernels are used and why, threads, memory budget, GPU, and the switches in effect.\n" +
+      "Exits with 1 when the native addon cannot be loaded.",
+  )
+  .addOption(json())
+  .action((options) => runCommand(async () => (await import("./doctor.js")).doctor(options)));
+
+program
+  .command("bench")
+  .summary("how fast the kernels are here")
+  .description(
+    "Measures what this machine can do at most (arithmetic in registers, reading of memory), then attention and matrix\n" +
+      "products, each as a share of the ceiling that bounds it. About 20 seconds. A checkout has more: npm run bench.",
+  )
+  .addOption(threads())
+  .addOption(json())
+  .action((options) => runCommand(async (signal) => (await import("./bench.js")).bench(options, signal)));
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (!(error instanceof CommanderError)) throw error;
+  process.exitCode = error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
+}
