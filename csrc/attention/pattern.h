@@ -29,9 +29,9 @@ struct KeyRange {  // the keys one query sees: [begin, end) and [begin2, end2), 
   int begin, end, begin2, end2;
 };
 
-LONGSPAN_HD int ceilDiv(int a, int b) { return (a + b - 1) / b; }
-LONGSPAN_HD int minOf(int a, int b) { return a < b ? a : b; }
-LONGSPAN_HD int maxOf(int a, int b) { return a > b ? a : b; }
+LONGSPAN_HD constexpr int ceilDiv(int a, int b) { return (a + b - 1) / b; }
+LONGSPAN_HD constexpr int minOf(int a, int b) { return a < b ? a : b; }
+LONGSPAN_HD constexpr int maxOf(int a, int b) { return a > b ? a : b; }
 
 // What every pattern over consecutive rows shares. `offset` aligns the last query with the last key, so that causal
 // holds for a chunk after a cache as well.

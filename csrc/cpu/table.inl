@@ -13,6 +13,11 @@
 #include "pack.inl"
 #include "gemm.inl"
 #include "matmul.inl"
+#include "kv_cache.inl"
+#include "decode_block.inl"
+#include "decode_plan.inl"
+#include "decode_attention.inl"
+#include "merge_attention.inl"
 #include "ceilings.inl"
 #include "flash_attention_products.inl"
 #include "flash_attention_plan.inl"
@@ -44,5 +49,7 @@ constexpr Backend table = {
     .pack = pack,
     .matmul = matmul,
     .attention = attention,
+    .mergeAttention = mergeAttention,
+    .cacheAppend = cacheAppend,
     .ceilings = ceilings,
 };
