@@ -3,6 +3,8 @@
 void attention(const AttentionArgs& args, Parallel& parallel) {
   int64_t numKVHeads = args.cache.slabs ? args.cache.numKVHeads : args.k.shape[2];
   int64_t rows = numKVHeads ? args.q.shape[1] * (args.q.shape[2] / numKVHeads) : 0;
-  if (args.cache.slabs || rows <= decodeMaxRows) decodeAttention(args, parallel);
-  else flashAttention(args, parallel);
+  if (args.cache.slabs || rows <= decodeMaxRows)
+    decodeAttention(args, parallel);
+  else
+    flashAttention(args, parallel);
 }

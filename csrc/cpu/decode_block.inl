@@ -59,7 +59,7 @@ constexpr int scoreRows = 4, scoreChains = 1, valueTile = 8;
 constexpr int scoreRows = 2, scoreChains = 1, valueTile = 8;
 #endif
 constexpr int valueVecs = minOf(valueTile, panelValues / lanes);  // of one row
-constexpr int valueRows = valueTile / valueVecs;
+constexpr int tileRows = valueTile / valueVecs;
 
 struct DecodeBlock {  // one block of keys, and the rows that look at it
   const void *keys, *values;
@@ -157,9 +157,9 @@ LONGSPAN_INLINE void addValuesOfRows(const typename U::Element* values, int widt
   auto* p = (const typename U::Factor*)b.probabilities;
   float* output = b.state + dim;
   int r = 0;
-  for (; r + valueRows <= b.rows; r += valueRows)
-    addValues<U, valueRows, N>(values, width, p + r * cacheKeys, output + r * b.stateStride, b.stateStride);
-  if constexpr (valueRows == 4)
+  for (; r + tileRows <= b.rows; r += tileRows)
+    addValues<U, tileRows, N>(values, width, p + r * cacheKeys, output + r * b.stateStride, b.stateStride);
+  if constexpr (tileRows == 4)
     if (b.rows - r >= 2) {
       addValues<U, 2, N>(values, width, p + r * cacheKeys, output + r * b.stateStride, b.stateStride);
       r += 2;

@@ -183,16 +183,16 @@ void appendBlock(const CacheAppendArgs& args, int head, int64_t block) {
   E* v = (E*)(keys + cache.keyBlockBytes());
   const int64_t *ks = args.k.strides, *vs = args.v.strides;
   TensorRows<T> keyRows = {args.k.as<const T>() + head * ks[2] + row * ks[1], ks[1], ks[3]};
-  TensorRows<T> valueRows = {args.v.as<const T>() + head * vs[2] + row * vs[1], vs[1], vs[3]};
+  TensorRows<T> tileRows = {args.v.as<const T>() + head * vs[2] + row * vs[1], vs[1], vs[3]};
   bool whole = first == 0 && last == cacheKeys;
   if (whole && ks[3] == 1)
     packKeys(k, keyRows, cache.headDim, cache.keyDim(), NoPrefetch{});
   else
     packKeysByElement(k, keyRows, first, last, cache.headDim, cache.keyDim());
   if (whole && vs[3] == 1)
-    packValues(v, valueRows, cache.valueDim, cache.paddedValueDim(), NoPrefetch{});
+    packValues(v, tileRows, cache.valueDim, cache.paddedValueDim(), NoPrefetch{});
   else
-    packValuesByElement(v, valueRows, first, last, cache.valueDim, cache.paddedValueDim());
+    packValuesByElement(v, tileRows, first, last, cache.valueDim, cache.paddedValueDim());
 }
 
 template <class E>
