@@ -4,7 +4,7 @@
 
 // Relative error 1.2e-7: Chebyshev fit in t = 1 / (1 + |x| / 2), Press et al., Numerical Recipes 6.2
 LONGSPAN_INLINE Vec erfc(Vec x) {
-  Vec magnitude = max(x, -x), t = 1.f / (1.f + 0.5f * magnitude);
+  Vec magnitude = min(broadcast(20.f), max(x, -x)), t = reciprocal(1.f + 0.5f * magnitude);
   Vec p = broadcast(0.17087277f);
   p = p * t - 0.82215223f;
   p = p * t + 1.48851587f;
@@ -19,13 +19,16 @@ LONGSPAN_INLINE Vec erfc(Vec x) {
   return x < 0.f ? 2.f - tail : tail;
 }
 
+// below −80 it stays at 2e-35
+LONGSPAN_INLINE Vec sigmoid(Vec x) { return reciprocal(1.f + exp(min(broadcast(80.f), -x))); }
+
 template <Activation kind>
 LONGSPAN_INLINE Vec activate(Vec x) {
-  if constexpr (kind == Activation::Silu) return x / (1.f + exp(-x));
+  if constexpr (kind == Activation::Silu) return x * sigmoid(x);
   if constexpr (kind == Activation::Gelu) return 0.5f * x * erfc(-0.70710678f * x);
   if constexpr (kind == Activation::GeluTanh) {
     constexpr float rootTwoOverPi = 0.79788456f;
-    return x / (1.f + exp(-2.f * rootTwoOverPi * (x + 0.044715f * x * x * x)));
+    return x * sigmoid(2.f * rootTwoOverPi * (x + 0.044715f * x * x * x));
   }
   if constexpr (kind == Activation::Relu) return x < 0.f ? Vec{} : x;  // NaN stays NaN
   return x;

@@ -1,9 +1,15 @@
 // copy: any dtype to any dtype, any strides. Axes are ordered by out's strides, so that out is written in order; where
 // the inner axis of in is not dense but another one is, both are cut into tiles that fit L1 (a transposition).
 
+constexpr int64_t tileEdge = 64;
+
+// in[j + i * strideI] to out[i + j * strideJ] for i < countI <= tileEdge and j < countJ
+typedef void (*TileCopier)(const void* in, int64_t strideI, void* out, int64_t strideJ, int64_t countI, int64_t countJ);
+
 struct CopyPlan {
   Walk<2> walk;  // in, out
   RowConverter convert;
+  TileCopier copyTile;  // may be null
   int bytesIn, bytesOut;
   const unsigned char* in;
   unsigned char* out;
@@ -27,14 +33,83 @@ Walk<2> makeCopyWalk(const TensorView& in, const TensorView& out) {
   return walk;
 }
 
-constexpr int64_t tileEdge = 64;
+// 16-bit and 8-bit dtypes of any meaning travel as the integers of their bits, so that they arrive unchanged
+template <int bytes>
+struct Bits;
+template <>
+struct Bits<1> {
+  uint8_t bits;
+};
+template <>
+struct Bits<2> {
+  uint16_t bits;
+};
+typedef uint8_t UnalignedByteBits __attribute__((vector_size(lanes), aligned(1), may_alias));
+LONGSPAN_INLINE Vec load(const Bits<1>* p) {
+  return asFloat(__builtin_convertvector(*(const UnalignedByteBits*)p, VecInt));
+}
+LONGSPAN_INLINE Vec load(const Bits<2>* p) {
+  return asFloat(__builtin_convertvector(*(const UnalignedHalfBits*)p, VecInt));
+}
+LONGSPAN_INLINE void store(Bits<1>* p, Vec x) {
+  *(UnalignedByteBits*)p = __builtin_convertvector(asInt(x), UnalignedByteBits);
+}
+LONGSPAN_INLINE void store(Bits<2>* p, Vec x) { *(UnalignedHalfBits*)p = __builtin_convertvector(asInt(x), HalfBits); }
 
-// in[j + i * strideI] to out[i + j * strideJ], i < countI <= tileEdge
-void copyTile(const CopyPlan& plan, const unsigned char* in, unsigned char* out, int64_t strideI, int64_t strideJ,
-              int64_t countI, int64_t countJ) {
-  for (int64_t j = 0; j < countJ; ++j) {
-    plan.convert(in + j * plan.bytesIn, strideI, out + j * strideJ * plan.bytesOut, 1, countI);
+template <class From, class To>
+LONGSPAN_INLINE To convertUnit(From x) {
+  if constexpr (isSame<From, To>)
+    return x;
+  else
+    return fromFloat<To>(toFloat(x));
+}
+
+// blocks of lanes × lanes are turned in registers
+template <class From, class To>
+void copyTile(const void* in, int64_t strideI, void* out, int64_t strideJ, int64_t countI, int64_t countJ) {
+  const From* from = static_cast<const From*>(in);
+  To* to = static_cast<To*>(out);
+  const int64_t blocksI = countI / lanes * lanes, blocksJ = countJ / lanes * lanes;
+  for (int64_t j = 0; j < blocksJ; j += lanes) {
+    for (int64_t i = 0; i < blocksI; i += lanes) {
+      Vec rows[lanes];
+#pragma GCC unroll 16
+      for (int row = 0; row < lanes; ++row) rows[row] = load(from + (i + row) * strideI + j);
+      transpose(rows);
+#pragma GCC unroll 16
+      for (int row = 0; row < lanes; ++row) store(to + (j + row) * strideJ + i, rows[row]);
+    }
   }
+  for (int64_t j = 0; j < countJ; ++j) {
+    for (int64_t i = j < blocksJ ? blocksI : 0; i < countI; ++i) {
+      to[j * strideJ + i] = convertUnit<From, To>(from[i * strideI + j]);
+    }
+  }
+}
+
+template <class From>
+TileCopier floatTileCopier(DType to) {
+  if (to == DType::Float16) return copyTile<From, Float16>;
+  return to == DType::BFloat16 ? copyTile<From, BFloat16> : copyTile<From, float>;
+}
+
+// null: no vectors for this pair
+inline TileCopier tileCopier(DType from, DType to) {
+  if (from == to) {
+    switch (bytesOf(from)) {
+      case 1:
+        return copyTile<Bits<1>, Bits<1>>;
+      case 2:
+        return copyTile<Bits<2>, Bits<2>>;
+      case 4:
+        return copyTile<float, float>;
+      default:
+        return nullptr;
+    }
+  }
+  if (from > DType::BFloat16 || to > DType::BFloat16) return nullptr;
+  if (from == DType::Float16) return floatTileCopier<Float16>(to);
+  return from == DType::BFloat16 ? floatTileCopier<BFloat16>(to) : floatTileCopier<float>(to);
 }
 
 // The innermost axis i is dense in out, axis j in in. Items are the tiles along j of each place of the other axes.
@@ -53,9 +128,16 @@ void copyTransposed(const CopyPlan& plan, int axisJ, Parallel& parallel) {
     moveTo(place, outer, outer.rank, index / tiles);
     const int64_t firstJ = index % tiles * tileEdge, countJ = min(tileEdge, lengthJ - firstJ);
     for (int64_t i = 0; i < lengthI; i += tileEdge) {
-      copyTile(plan, plan.in + (place.at[0] + firstJ + i * strideI) * plan.bytesIn,
-               plan.out + (place.at[1] + firstJ * strideJ + i) * plan.bytesOut, strideI, strideJ,
-               min(tileEdge, lengthI - i), countJ);
+      const int64_t countI = min(tileEdge, lengthI - i);
+      const unsigned char* in = plan.in + (place.at[0] + firstJ + i * strideI) * plan.bytesIn;
+      unsigned char* out = plan.out + (place.at[1] + firstJ * strideJ + i) * plan.bytesOut;
+      if (plan.copyTile) {
+        plan.copyTile(in, strideI, out, strideJ, countI, countJ);
+        continue;
+      }
+      for (int64_t j = 0; j < countJ; ++j) {
+        plan.convert(in + j * plan.bytesIn, strideI, out + j * strideJ * plan.bytesOut, 1, countI);
+      }
     }
   });
 }
@@ -63,6 +145,7 @@ void copyTransposed(const CopyPlan& plan, int axisJ, Parallel& parallel) {
 void copy(const CopyArgs& args, Parallel& parallel) {
   const CopyPlan plan = {.walk = makeCopyWalk(args.in, args.out),
                          .convert = rowConverter(args.in.dtype, args.out.dtype),
+                         .copyTile = tileCopier(args.in.dtype, args.out.dtype),
                          .bytesIn = bytesOf(args.in.dtype),
                          .bytesOut = bytesOf(args.out.dtype),
                          .in = args.in.as<const unsigned char>(),

@@ -24,6 +24,19 @@ LONGSPAN_INLINE Vec exp(Vec x) {
 #endif
 }
 
+// 1 / x within 2 ulp for 1e-37 < |x| < 1e37: an estimate and one step of Newton's take a third of a division's time
+LONGSPAN_INLINE Vec reciprocal(Vec x) {
+#if LONGSPAN_LANES == 16
+  Vec estimate = _mm512_maskz_rcp14_ps(__mmask16(-1), x);
+  return estimate * (2.f - x * estimate);
+#elif LONGSPAN_LANES == 8
+  Vec estimate = _mm256_rcp_ps(x);
+  return estimate * (2.f - x * estimate);
+#else
+  return 1.f / x;
+#endif
+}
+
 LONGSPAN_INLINE Vec absolute(Vec x) { return asFloat(asInt(x) & 0x7fffffff); }
 LONGSPAN_INLINE Vec copySign(Vec magnitude, Vec sign) {
   return asFloat((asInt(magnitude) & 0x7fffffff) | (asInt(sign) & int32_t(0x80000000)));

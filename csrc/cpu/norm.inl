@@ -6,8 +6,8 @@ struct NormWeights {
   const float* bias;    // may be null
 };
 
-template <class F>
-LONGSPAN_INLINE float sumOver(const float* x, int64_t n, const F& f) {
+template <class T, class F>
+LONGSPAN_INLINE float sumOver(const T* x, int64_t n, const F& f) {
   Vec sums[4] = {};
   int64_t i = 0;
   for (; i + 4 * lanes <= n; i += 4 * lanes) {
@@ -15,15 +15,21 @@ LONGSPAN_INLINE float sumOver(const float* x, int64_t n, const F& f) {
   }
   for (; i + lanes <= n; i += lanes) sums[0] += f(load(x + i));
   float rest = 0;
-  for (; i < n; ++i) rest += f(broadcast(x[i]))[0];
+  for (; i < n; ++i) rest += f(broadcast(toFloat(x[i])))[0];
   return sum((sums[0] + sums[1]) + (sums[2] + sums[3])) + rest;
 }
 
+typedef void (*RowNorm)(const void* x, const NormWeights& weights, void* out, const NormArgs& args);
+
 // out may be x
-void normRow(const float* x, const NormWeights& weights, float* out, int64_t n, float epsilon, bool centre) {
-  const float mean = centre ? sumOver(x, n, [](Vec v) { return v; }) / float(n) : 0.f;
+template <class From, class To>
+void normRow(const void* in, const NormWeights& weights, void* result, const NormArgs& args) {
+  const From* x = static_cast<const From*>(in);
+  To* out = static_cast<To*>(result);
+  const int64_t n = args.out.shape[args.out.rank - 1];
+  const float mean = args.centre ? sumOver(x, n, [](Vec v) { return v; }) / float(n) : 0.f;
   const float variance = sumOver(x, n, [&](Vec v) { return (v - mean) * (v - mean); }) / float(n);
-  const float scale = 1.f / __builtin_sqrtf(variance + epsilon);
+  const float scale = 1.f / __builtin_sqrtf(variance + args.epsilon);
   const float *weight = weights.weight, *bias = weights.bias;
   int64_t i = 0;
   for (; i + lanes <= n; i += lanes) {
@@ -33,11 +39,21 @@ void normRow(const float* x, const NormWeights& weights, float* out, int64_t n, 
     store(out + i, value);
   }
   for (; i < n; ++i) {
-    float value = (x[i] - mean) * scale;
+    float value = (toFloat(x[i]) - mean) * scale;
     if (weight) value *= weight[i];
     if (bias) value += bias[i];
-    out[i] = value;
+    out[i] = fromFloat<To>(value);
   }
+}
+
+template <class From>
+RowNorm rowNormFrom(DType to) {
+  if (to == DType::Float16) return normRow<From, Float16>;
+  return to == DType::BFloat16 ? normRow<From, BFloat16> : normRow<From, float>;
+}
+inline RowNorm rowNorm(DType from, DType to) {
+  if (from == DType::Float16) return rowNormFrom<Float16>(to);
+  return from == DType::BFloat16 ? rowNormFrom<BFloat16>(to) : rowNormFrom<float>(to);
 }
 
 void norm(const NormArgs& args, Parallel& parallel) {
@@ -45,20 +61,22 @@ void norm(const NormArgs& args, Parallel& parallel) {
   const int last = out.rank - 1;
   const int64_t n = out.shape[last], padded = ceilDiv(n, 16) * 16;
   if (n == 0) return;
-  const bool direct =
-      x.dtype == DType::Float32 && out.dtype == DType::Float32 && x.strides[last] == 1 && out.strides[last] == 1;
-  parallel.reserveScratch(parallel, direct ? 0 : size_t(padded) * sizeof(float), size_t(2 * padded) * sizeof(float));
+  const bool dense = x.strides[last] == 1 && out.strides[last] == 1;
+  parallel.reserveScratch(parallel, dense ? 0 : size_t(padded) * sizeof(float), size_t(2 * padded) * sizeof(float));
   float* shared = reinterpret_cast<float*>(parallel.sharedScratch(parallel));
   NormWeights weights = {};
   if (args.weight) weights.weight = FloatSource(args.weight).read(0, args.weight.strides[0], n, shared);
   if (args.bias) weights.bias = FloatSource(args.bias).read(0, args.bias.strides[0], n, shared + padded);
   const FloatSource source(x);
   const FloatSink sink(out);
+  const RowNorm f = dense ? rowNorm(x.dtype, out.dtype) : normRow<float, float>;
   forRows(makeWalk<2>({&x, &out}, last), n, parallel, [&](const int64_t(&at)[2], int thread) {
-    float* buffer = direct ? nullptr : reinterpret_cast<float*>(parallel.threadScratch(parallel, thread));
-    const float* row = source.read(at[0], x.strides[last], n, buffer);
-    float* values = sink.place(at[1], out.strides[last], buffer);
-    normRow(row, weights, values, n, args.epsilon, args.centre);
-    sink.write(values, at[1], out.strides[last], n);
+    if (dense) {
+      f(source.data + at[0] * bytesOf(x.dtype), weights, sink.data + at[1] * bytesOf(out.dtype), args);
+      return;
+    }
+    float* buffer = reinterpret_cast<float*>(parallel.threadScratch(parallel, thread));
+    f(source.read(at[0], x.strides[last], n, buffer), weights, buffer, args);
+    sink.write(buffer, at[1], out.strides[last], n);
   });
 }

@@ -53,44 +53,61 @@ struct RunningSum {  // Σ e^(x − maximum)
 
 constexpr int64_t blockLength = 2048;
 
-void softmaxLongRow(const FloatSource& source, const FloatSink& sink, int64_t atX, int64_t strideX, int64_t atOut,
-                    int64_t strideOut, int64_t n) {
-  alignas(64) float bufferX[blockLength], bufferOut[blockLength];
-  RunningSum total;
-  for (int64_t first = 0; first < n; first += blockLength) {
-    int64_t count = min(blockLength, n - first);
-    total.add(source.read(atX + first * strideX, strideX, count, bufferX), count);
+// float32 values of a row lie in out itself or in scratch between the passes
+struct SoftmaxRow {
+  const FloatSource& source;
+  const FloatSink& sink;
+  int64_t n, atX, strideX, atOut, strideOut;
+};
+
+void softmaxRow(const SoftmaxRow& row, float* buffer) {
+  const float* x = row.source.read(row.atX, row.strideX, row.n, buffer);
+  float* values = row.sink.place(row.atOut, row.strideOut, buffer);
+  const float shift = maxOf(x, row.n);
+  double total = 0;
+  for (int64_t first = 0; first < row.n; first += blockLength) {
+    total += sumOfExp(x + first, min(blockLength, row.n - first), shift, values + first);
   }
-  const float share = float(1 / total.sum);
-  for (int64_t first = 0; first < n; first += blockLength) {
-    int64_t count = min(blockLength, n - first), at = atOut + first * strideOut;
-    const float* x = source.read(atX + first * strideX, strideX, count, bufferX);
-    float* values = sink.place(at, strideOut, bufferOut);
-    sumOfExp(x, count, total.maximum, values);
-    for (int64_t i = 0; i < count; ++i) values[i] *= share;
-    sink.write(values, at, strideOut, count);
-  }
+  const float share = float(1 / total);
+  for (int64_t i = 0; i < row.n; ++i) values[i] *= share;
+  row.sink.write(values, row.atOut, row.strideOut, row.n);
 }
 
-void softmaxShortRow(const FloatSource& source, const FloatSink& sink, int64_t atX, int64_t strideX, int64_t atOut,
-                     int64_t strideOut, int64_t n) {
+// a row too long for scratch: every exponential is computed twice
+void softmaxLongRow(const SoftmaxRow& row) {
   alignas(64) float bufferX[blockLength], bufferOut[blockLength];
-  const float* x = source.read(atX, strideX, n, bufferX);
-  float* values = sink.place(atOut, strideOut, bufferOut);
-  const float share = 1.f / sumOfExp(x, n, maxOf(x, n), values);
-  for (int64_t i = 0; i < n; ++i) values[i] *= share;
-  sink.write(values, atOut, strideOut, n);
+  RunningSum total;
+  for (int64_t first = 0; first < row.n; first += blockLength) {
+    const int64_t count = min(blockLength, row.n - first);
+    total.add(row.source.read(row.atX + first * row.strideX, row.strideX, count, bufferX), count);
+  }
+  const float share = float(1 / total.sum);
+  for (int64_t first = 0; first < row.n; first += blockLength) {
+    const int64_t count = min(blockLength, row.n - first), at = row.atOut + first * row.strideOut;
+    const float* x = row.source.read(row.atX + first * row.strideX, row.strideX, count, bufferX);
+    float* values = row.sink.place(at, row.strideOut, bufferOut);
+    sumOfExp(x, count, total.maximum, values);
+    for (int64_t i = 0; i < count; ++i) values[i] *= share;
+    row.sink.write(values, at, row.strideOut, count);
+  }
 }
 
 void softmax(const SoftmaxArgs& args, Parallel& parallel) {
+  constexpr int64_t longest = 1 << 18;  // 1 MiB of scratch
   const TensorView &x = args.x, &out = args.out;
   const int last = out.rank - 1;
   const int64_t n = out.shape[last];
   const FloatSource source(x);
   const FloatSink sink(out);
-  forRows(makeWalk<2>({&x, &out}, last), n, parallel, [&](const int64_t(&at)[2], int) {
-    auto row = n <= blockLength ? softmaxShortRow : softmaxLongRow;
-    row(source, sink, at[0], x.strides[last], at[1], out.strides[last], n);
+  const bool direct =
+      x.dtype == DType::Float32 && out.dtype == DType::Float32 && x.strides[last] == 1 && out.strides[last] == 1;
+  if (!direct && n <= longest) parallel.reserveScratch(parallel, size_t(n) * sizeof(float), 0);
+  forRows(makeWalk<2>({&x, &out}, last), n, parallel, [&](const int64_t(&at)[2], int thread) {
+    const SoftmaxRow row = {source, sink, n, at[0], x.strides[last], at[1], out.strides[last]};
+    if (n > longest)
+      softmaxLongRow(row);
+    else
+      softmaxRow(row, direct ? nullptr : reinterpret_cast<float*>(parallel.threadScratch(parallel, thread)));
   });
 }
 

@@ -75,8 +75,33 @@ struct TopKRow {
   int64_t at, stride, n;
 };
 
+// k = 1: the largest order of each lane and where it was seen first
+Ranked bestOf(const TopKRow& row, int64_t first, int64_t end) {
+  alignas(64) float buffer[spanLength];
+  VecInt best = broadcast(int32_t(0x80000000)), at;
+  for (int lane = 0; lane < lanes; ++lane) at[lane] = int32_t(first) + lane;
+  VecInt here = at;
+  for (; first < end; first += spanLength) {
+    const int64_t count = min(spanLength, end - first);
+    const float* x = row.source.read(row.at + first * row.stride, row.stride, count, buffer);
+    for (int64_t i = 0; i < count; i += lanes, here += lanes) {
+      const int64_t rest = count - i;
+      VecInt order = orderOf(rest >= lanes ? load(x + i) : loadPart(x + i, int(rest), __builtin_nanf("")));
+      at = order > best ? here : at;
+      best = larger(order, best);
+    }
+  }
+  Ranked ranked = 0;
+  for (int lane = 0; lane < lanes; ++lane) {
+    const Ranked other = rank(best[lane], at[lane]);
+    ranked = other > ranked ? other : ranked;
+  }
+  return ranked;
+}
+
 // the best of [first, end) of a row, unsorted
 void keepBestOf(Kept& kept, const TopKRow& row, int64_t first, int64_t end) {
+  if (kept.k == 1) return kept.offer(bestOf(row, first, end));
   alignas(64) float buffer[spanLength];
   for (; first < end; first += spanLength) {
     const int64_t count = min(spanLength, end - first);

@@ -120,8 +120,16 @@ LONGSPAN_INLINE void store(Float16* p, Vec x) {
   _mm256_storeu_si256((__m256i*)p, _mm512_cvtps_ph(x, 0));
 #elif LONGSPAN_LANES == 8
   _mm_storeu_si128((__m128i*)p, _mm256_cvtps_ph(x, 0));
+#elif defined(__aarch64__)
+  vst1_u16(&p->bits, vreinterpret_u16_f16(vcvt_f16_f32((float32x4_t)x)));
 #else
-  for (int i = 0; i < lanes; ++i) p[i] = fromFloat<Float16>(x[i]);
+  VecInt bits = asInt(x), rest = bits & 0x7fffffff;
+  VecInt subnormal = asInt(asFloat(rest) + 0.5f) - 0x3f000000;  // as in fromFloat<Float16>
+  VecInt half = (rest - 0x38000000 + 0xfff + (rest >> 13 & 1)) >> 13;
+  half = rest < 0x38800000 ? subnormal : half;
+  half = rest >= 0x47800000 ? broadcast(0x7c00) : half;
+  half = rest > 0x7f800000 ? broadcast(0x7e00) : half;
+  *(UnalignedHalfBits*)p = __builtin_convertvector((bits >> 16 & 0x8000) | half, HalfBits);
 #endif
 }
 // the first n < lanes values; the rest reads as `fill`, and is not written

@@ -70,7 +70,7 @@ void checkCopy(const Array& in, const Array& out, const char* what) {
 
 void testCopyShapes() {
   const std::vector<int64_t> shapes[] = {
-      {}, {1}, {0, 3}, {70001}, {333, 257}, {1, 517}, {5, 67, 33}, {2, 3, 65, 70}, {2, 1, 3, 2, 1, 2, 3, 5}};
+      {}, {1}, {0, 3}, {40001}, {133, 97}, {1, 517}, {5, 67, 33}, {2, 3, 65, 70}, {2, 1, 3, 2, 1, 2, 3, 5}};
   for (const auto& shape : shapes) {
     for (Layout layout : layouts) {
       for (DType from : {DType::Float32, DType::BFloat16, DType::Int8, DType::Int64}) {
@@ -111,18 +111,18 @@ void testEmbedding() {
   for (DType from : floats) {
     for (DType to : floats) {
       Array weight = randomArray(from, {97, 67}, Layout::PaddedRows),
-            ids = makeArray(DType::Int32, {1203}, Layout::StridedLast);
-      for (int64_t i = 0; i < 1203; ++i) ids.set(i, double(i * 31 % 97));
+            ids = makeArray(DType::Int32, {603}, Layout::StridedLast);
+      for (int64_t i = 0; i < 603; ++i) ids.set(i, double(i * 31 % 97));
       int64_t bad = -1;
       auto run = [&](Array& o, Parallel& p) { backend->embedding({ids.view, weight.view, o.view, &bad}, p); };
-      Array out = runTwice("embedding", to, {1203, 67}, Layout::Dense, run);
+      Array out = runTwice("embedding", to, {603, 67}, Layout::Dense, run);
       checkClose(
           out, [&](int64_t i) { return weight.get(int64_t(ids.get(i / 67)) * 67 + i % 67); }, 0, 0, label("embedding"));
       check(bad == -1, label("embedding: no bad id"));
-      ids.set(1100, 97);
-      ids.set(700, -1);
-      out = runTwice("embedding", to, {1203, 67}, Layout::Dense, run);
-      check(bad == 700 && out.get(700 * 67 + 66) == 0, label("embedding: lowest bad id", {bad}));
+      ids.set(580, 97);
+      ids.set(500, -1);
+      out = runTwice("embedding", to, {603, 67}, Layout::Dense, run);
+      check(bad == 500 && out.get(500 * 67 + 66) == 0, label("embedding: lowest bad id", {bad}));
     }
   }
 }
@@ -232,11 +232,10 @@ void testGated() {
     for (DType dtype : floats) {
       for (Layout layout : layouts) {
         for (bool withUp : {true, false}) {
-          Array gate = randomArray(dtype, {31, 1100}, layout, 3),
-                up = randomArray(dtype, {31, 1100}, Layout::PaddedRows);
+          Array gate = randomArray(dtype, {5, 1100}, layout, 3), up = randomArray(dtype, {5, 1100}, Layout::PaddedRows);
           const double extremes[] = {-1000, 1000, 88.8, -88.8, 0, 20, -20, NAN};
           for (int64_t i = 0; i < 8; ++i) gate.set(i, extremes[i]);
-          Array out = runTwice("gated", dtype, {31, 1100}, Layout::Dense, [&](Array& o, Parallel& p) {
+          Array out = runTwice("gated", dtype, {5, 1100}, Layout::Dense, [&](Array& o, Parallel& p) {
             GatedArgs args = {.gate = gate.view, .out = o.view, .activation = activation};
             if (withUp) args.up = up.view;
             backend->gated(args, p);
@@ -331,7 +330,7 @@ void testTopK() {
        {Case{5, 1, 1}, {3, 10, 10}, {4, 1000, 1}, {3, 1003, 17}, {2, 4099, 4099}, {1, 200001, 50}, {2, 150000, 1}}) {
     for (DType dtype : floats) {
       for (Layout layout : {Layout::Dense, Layout::PaddedRows, Layout::StridedLast}) {
-        if (c.n > 10000 && layout == Layout::StridedLast) continue;
+        if (c.n > 10000 && (layout != Layout::Dense || dtype == DType::Float16)) continue;
         Array x = randomArray(dtype, {c.rows, c.n}, layout);
         for (int64_t i = 0; i < c.n; i += 3) x.set(i, double(i % 5));  // ties
         for (int64_t i = 0; i < c.n; i += 7) x.set((c.rows - 1) * c.n + i, i % 2 ? NAN : -0.0);

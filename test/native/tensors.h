@@ -1,6 +1,7 @@
 // What native kernel tests share: tensors of any dtype and strides with guard bytes around them, exact rounding of
 // float64 to a dtype, and a Parallel with a chosen number of threads.
 #pragma once
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstdio>
@@ -17,12 +18,21 @@
 namespace longspan::test {
 
 // --- values of a dtype as float64
-inline double fromBits16(uint16_t bits, int mantissaBits, int bias) {
+inline double decode16(uint16_t bits, int mantissaBits, int bias) {
   int exponentMax = (1 << (15 - mantissaBits)) - 1, exponent = bits >> mantissaBits & exponentMax;
   double mantissa = bits & ((1 << mantissaBits) - 1), sign = bits >> 15 ? -1 : 1;
   if (exponent == exponentMax) return mantissa != 0 ? NAN : sign * INFINITY;
   if (exponent == 0) return sign * std::ldexp(mantissa, 1 - bias - mantissaBits);
   return sign * std::ldexp(mantissa + (1 << mantissaBits), exponent - bias - mantissaBits);
+}
+inline const std::vector<double>& valuesOf16(bool isBFloat16) {
+  static const auto make = [](int mantissaBits, int bias) {
+    std::vector<double> values(65536);
+    for (int bits = 0; bits < 65536; ++bits) values[bits] = decode16(uint16_t(bits), mantissaBits, bias);
+    return values;
+  };
+  static const std::vector<double> tables[] = {make(10, 15), make(7, 127)};
+  return tables[isBFloat16];
 }
 
 struct FloatFormat {
@@ -77,9 +87,9 @@ struct Array {
       case DType::Float32:
         return view.as<float>()[at];
       case DType::Float16:
-        return fromBits16(view.as<uint16_t>()[at], 10, 15);
+        return valuesOf16(false)[view.as<uint16_t>()[at]];
       case DType::BFloat16:
-        return fromBits16(view.as<uint16_t>()[at], 7, 127);
+        return valuesOf16(true)[view.as<uint16_t>()[at]];
       case DType::Int8:
         return view.as<int8_t>()[at];
       case DType::UInt8:
@@ -98,17 +108,12 @@ struct Array {
       case DType::Float32:
         view.as<float>()[at] = float(x);
         break;
-      case DType::Float16:
-        for (uint32_t bits = 0; bits < 65536; bits += 32768) {  // by search among the 2^15 values of its sign
-          if (std::signbit(x) != (bits != 0)) continue;
-          uint32_t low = 0, high = 0x7c00;
-          while (low < high) {
-            uint32_t middle = (low + high) / 2;
-            fromBits16(uint16_t(middle), 10, 15) < std::fabs(x) ? low = middle + 1 : high = middle;
-          }
-          view.as<uint16_t>()[at] = uint16_t(bits | (std::isnan(x) ? 0x7e00 : low));
-        }
+      case DType::Float16: {
+        const auto& values = valuesOf16(false);
+        auto bits = std::lower_bound(values.begin(), values.begin() + 0x7c00, std::fabs(x)) - values.begin();
+        view.as<uint16_t>()[at] = uint16_t((std::signbit(x) ? 0x8000 : 0) | (std::isnan(x) ? 0x7e00 : bits));
         break;
+      }
       case DType::BFloat16: {
         float f = float(x);
         uint32_t bits;
@@ -132,10 +137,10 @@ struct Array {
   }
   // the guards are whole, and bytes between strided elements too
   bool isWhole() const {
-    std::vector<bool> own(bytes->size());
+    std::vector<char> own(bytes->size());
     for (int64_t i = 0, n = count(); i < n; ++i) {
       auto first = view.as<unsigned char>() + offset(i) * sizeOf(view.dtype) - bytes->data();
-      for (int b = 0; b < sizeOf(view.dtype); ++b) own[first + b] = true;
+      for (int b = 0; b < sizeOf(view.dtype); ++b) own[first + b] = 1;
     }
     for (size_t i = 0; i < own.size(); ++i) {
       if (!own[i] && (*bytes)[i] != guardByte) return false;
