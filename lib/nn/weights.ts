@@ -3,12 +3,9 @@
 import { ModelFormatError } from "../errors.js";
 import type { Checkpoint } from "../formats/safetensors.js";
 import { native, type PackedMatrix } from "../binding.js";
-import { type Tensor, scope } from "../tensor.js";
+import type { Tensor } from "../tensor.js";
 
 export type ComputeDType = "float32" | "bfloat16";
-
-/** Outputs above this many bytes wait for an empty queue, which takes one op of any size. */
-const largeBytes = 64 * 2 ** 20;
 
 export class Weights {
   readonly #checkpoint: Checkpoint;
@@ -35,39 +32,34 @@ export class Weights {
     return this.#checkpoint.tensor(name);
   }
 
+  /** Before an op with an output of `bytes`: an empty queue takes one of any size. */
   async #room(bytes: number): Promise<void> {
-    await (bytes > largeBytes ? native.idle() : native.ready());
+    await (bytes > native.machine().queueBytes / 4 ? native.idle() : native.ready());
   }
 
   /** A vector, such as a norm's weight or a bias, in float32 (several are joined). */
   async vector(names: readonly string[], lengths: readonly number[]): Promise<Tensor> {
-    await native.ready();
-    return this.#own(() => {
-      const parts = names.map((name, i) => native.cast(this.#view(name, [lengths[i]!]), "float32"));
-      return native.concatenate(parts, 0);
-    });
+    const parts = names.map((name, i) => this.#view(name, [lengths[i]!]));
+    return this.#kept(await this.#joined(parts, "float32"));
   }
 
   /** A table [rows, columns] of its own memory, in the file's dtype, or bfloat16 where that is computed in. */
   async table(name: string, rows: number, columns: number): Promise<Tensor> {
-    await this.#room(rows * columns * 4);
-    return this.#own(() => {
-      const view = this.#view(name, [rows, columns]);
-      const wanted = this.dtype === "bfloat16" ? "bfloat16" : view.dtype;
-      return native.concatenate([native.cast(view, wanted)], 0);
-    });
+    const view = this.#view(name, [rows, columns]);
+    return this.#kept(await this.#joined([view], this.dtype === "bfloat16" ? "bfloat16" : view.dtype));
   }
 
   /** Matrices [rows, columns] one below the other, packed as one. */
   async matrix(names: readonly string[], rows: readonly number[], columns: number): Promise<PackedMatrix> {
-    await this.#room(rows.reduce((a, b) => a + b, 0) * columns * 4);
-    return this.#own(() => {
-      const parts = names.map((name, i) => this.#view(name, [rows[i]!, columns]));
-      const options = this.dtype === "bfloat16" ? { dtype: "bfloat16" } : {};
-      const same = parts.every((part) => part.dtype === parts[0]!.dtype);
-      const joinable = same ? parts : parts.map((part) => native.cast(part, "float32"));
-      return native.packWeight(joinable.length === 1 ? joinable[0]! : native.concatenate(joinable, 0), options);
-    });
+    const parts = names.map((name, i) => this.#view(name, [rows[i]!, columns]));
+    const same = parts.every((part) => part.dtype === parts[0]!.dtype);
+    const whole = parts.length === 1 ? parts[0]! : await this.#joined(parts, same ? parts[0]!.dtype : "float32");
+    try {
+      await this.#room(whole.size * 4);
+      return this.#kept(native.packWeight(whole, this.dtype === "bfloat16" ? { dtype: "bfloat16" } : {}));
+    } finally {
+      whole.dispose();
+    }
   }
 
   /** Lets go of everything made. */
@@ -75,9 +67,23 @@ export class Weights {
     for (const handle of this.#made.splice(0)) native.dispose(handle);
   }
 
-  #own<T extends Tensor | PackedMatrix>(make: () => T): T {
-    const made = scope(make);
+  #kept<T extends Tensor | PackedMatrix>(made: T): T {
     this.#made.push(made);
     return made;
+  }
+
+  /** Views one behind the other, in memory of their own and in `dtype`; the views are let go of. */
+  async #joined(views: Tensor[], dtype: string): Promise<Tensor> {
+    const parts: Tensor[] = [];
+    try {
+      for (const view of views) {
+        if (view.dtype !== dtype) await this.#room(view.size * 4);
+        parts.push(native.cast(view, dtype));
+      }
+      await this.#room(parts.reduce((bytes, part) => bytes + part.size * 4, 0));
+      return native.concatenate(parts, 0);
+    } finally {
+      for (const tensor of [...parts, ...views]) tensor.dispose();
+    }
   }
 }
