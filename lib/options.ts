@@ -17,7 +17,7 @@ export function closest(word: string, known: readonly string[]): string | undefi
   const near = known
     .map((name) => ({ name, edits: distance(word.toLowerCase(), name.toLowerCase()) }))
     .sort((a, b) => a.edits - b.edits)[0];
-  return near && near.edits <= Math.max(1, Math.floor(word.length / 3)) ? near.name : undefined;
+  return near && near.edits <= Math.max(2, Math.floor(word.length / 3)) ? near.name : undefined;
 }
 
 export function describe(value: unknown): string {
@@ -45,7 +45,7 @@ export function checkedOptions<T extends object>(
     if (known.includes(name)) continue;
     const near = closest(name, known);
     throw new ArgumentError(
-      `${op}: unknown option "${name}"${near ? `; did you mean "${near}"?` : ""} It takes ${known.join(", ")}`,
+      `${op}: unknown option "${name}"${near ? `; did you mean "${near}"?` : ";"} it takes ${known.join(", ")}`,
       { op, argument: name },
     );
   }
