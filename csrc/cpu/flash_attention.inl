@@ -21,8 +21,8 @@ template <class Products>
 LONGSPAN_INLINE void packTile(const AttentionArgs& args, const FlashPlan& plan, const FlashItem& item, const Rows& rows,
                               FlashScratch& s) {
   withDType<Products>(args.k.dtype, [&]<class T>(T*) {
-    packKeys<Products, T>(args.k, plan, item.batch, item.kvHead, rows, s);
-    packValues<T>(Products{}, args.v, plan, item.batch, item.kvHead, rows, s);
+    packTileKeys<Products, T>(args.k, plan, item.batch, item.kvHead, rows, s);
+    packTileValues<T>(Products{}, args.v, plan, item.batch, item.kvHead, rows, s);
   });
 }
 
@@ -180,7 +180,7 @@ bool attendItem(const AttentionArgs& args, const FlashPlan& plan, const FlashIte
   if (item.tile >= walk.numQueryTiles(pattern, plan.tileQ)) return false;
   beginItem(plan, item, pattern, walk, s);
   if (!s.rows.count) return false;
-  withDType<Products>(args.q.dtype, [&]<class T>(T*) { packQueries<Products, T>(args, plan, item.batch, s); });
+  withDType<Products>(args.q.dtype, [&]<class T>(T*) { packTileQueries<Products, T>(args, plan, item.batch, s); });
   const Rows& queries = s.rows.positions;
   int end = walk.endKeyTile(pattern, queries, tileKV), first = walk.nextKeyTile(pattern, queries, 0, tileKV);
   if (first < 0) return true;

@@ -12,7 +12,7 @@ LONGSPAN_INLINE const T* unitStride(const T* row, int64_t stride, int n, float* 
 
 // `lanes` units of a row, of which n values remain
 template <class Products, class T>
-LONGSPAN_INLINE Vec loadUnits(const T* p, int64_t n) {
+LONGSPAN_INLINE Vec loadRowUnits(const T* p, int64_t n) {
 #ifdef __AVX512BF16__
   if constexpr (Products::perUnit == 2) return asFloat(loadPairs(p, n));
 #endif
@@ -20,7 +20,7 @@ LONGSPAN_INLINE Vec loadUnits(const T* p, int64_t n) {
 }
 
 template <class Products, class T>
-void packQueries(const AttentionArgs& args, const FlashPlan& plan, int batch, FlashScratch& s) {
+void packTileQueries(const AttentionArgs& args, const FlashPlan& plan, int batch, FlashScratch& s) {
   const TensorView& q = args.q;
   const T* base = q.as<T>() + batch * q.strides[0];
   int64_t numRows = roundUp(s.rows.count, subtileRows);
@@ -34,11 +34,11 @@ void packQueries(const AttentionArgs& args, const FlashPlan& plan, int batch, Fl
       Vec block[lanes];
       if (q.strides[3] == 1) {
 #pragma GCC unroll 16
-        for (int i = 0; i < lanes; ++i) block[i] = loadUnits<Products>(row[i] + at, plan.headDim - at);
+        for (int i = 0; i < lanes; ++i) block[i] = loadRowUnits<Products>(row[i] + at, plan.headDim - at);
       } else {
         for (int i = 0; i < lanes; ++i)
           block[i] =
-              loadUnits<Products>(unitStride(row[i], q.strides[3], plan.headDim, s.stage) + at, plan.headDim - at);
+              loadRowUnits<Products>(unitStride(row[i], q.strides[3], plan.headDim, s.stage) + at, plan.headDim - at);
       }
       transpose(block);
 #pragma GCC unroll 16
@@ -48,7 +48,8 @@ void packQueries(const AttentionArgs& args, const FlashPlan& plan, int batch, Fl
 }
 
 template <class Products, class T>
-void packKeys(const TensorView& k, const FlashPlan& plan, int batch, int kvHead, const Rows& rows, FlashScratch& s) {
+void packTileKeys(const TensorView& k, const FlashPlan& plan, int batch, int kvHead, const Rows& rows,
+                  FlashScratch& s) {
   const T* base = k.as<T>() + batch * k.strides[0] + kvHead * k.strides[2];
   int padded = int(roundUp(rows.count, keysPerBlock));
   for (int i = 0; i < padded; ++i) {
@@ -56,7 +57,7 @@ void packKeys(const TensorView& k, const FlashPlan& plan, int batch, int kvHead,
                               plan.headDim, s.stage);
     for (int64_t u = 0; u < plan.units; u += lanes)
       store(s.keys + i * plan.keyPitch + u,
-            loadUnits<Products>(row + u * Products::perUnit, plan.headDim - u * Products::perUnit));
+            loadRowUnits<Products>(row + u * Products::perUnit, plan.headDim - u * Products::perUnit));
   }
 }
 
@@ -72,8 +73,8 @@ LONGSPAN_INLINE void valueRows(const TensorView& v, const FlashPlan& plan, const
 }
 
 template <class T>
-void packValues(Float32Products, const TensorView& v, const FlashPlan& plan, int batch, int kvHead, const Rows& rows,
-                FlashScratch& s) {
+void packTileValues(Float32Products, const TensorView& v, const FlashPlan& plan, int batch, int kvHead,
+                    const Rows& rows, FlashScratch& s) {
   const T* base = v.as<T>() + batch * v.strides[0] + kvHead * v.strides[2];
   int padded = int(roundUp(rows.count, keysPerBlock));
   for (int i = 0; i < padded; i += 4) {
@@ -90,8 +91,8 @@ void packValues(Float32Products, const TensorView& v, const FlashPlan& plan, int
 
 #ifdef __AVX512BF16__
 template <class T>  // BFloat16
-void packValues(BFloat16Products, const TensorView& v, const FlashPlan& plan, int batch, int kvHead, const Rows& rows,
-                FlashScratch& s) {
+void packTileValues(BFloat16Products, const TensorView& v, const FlashPlan& plan, int batch, int kvHead,
+                    const Rows& rows, FlashScratch& s) {
   const T* base = v.as<T>() + batch * v.strides[0] + kvHead * v.strides[2];
   int padded = int(roundUp(rows.count, keysPerBlock));
   for (int i = 0; i < padded; i += 8) {
