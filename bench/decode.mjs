@@ -1,0 +1,66 @@
+// One decode step: attention of one query over a long past, caches evicted between runs; share of a plain read.
+import { flashAttention, idle } from "../dist/index.js";
+import { native } from "../dist/binding.js";
+import { ceilings, evictCaches, median, random } from "./measure.mjs";
+
+const numHeads = 32;
+const numKVHeads = 8;
+const headDim = 128;
+
+export function cases({ quick }) {
+  const list = [];
+  for (const source of ["cache", "tensors"])
+    for (const dtype of ["bfloat16", "float32"])
+      for (const seqLenKV of quick ? [4096, 32768] : [4096, 16384, 65536, 131072])
+        list.push({
+          op: "decode",
+          source,
+          dtype,
+          seqLenKV,
+          numHeads,
+          numKVHeads,
+          headDim,
+          target: source === "cache" ? 0.9 : 0.65,
+        });
+  return list;
+}
+
+function fromCache(dtype, seqLenKV) {
+  const cache = native.createKVCache({ numLayers: 1, numKVHeads, headDim, dtype });
+  const chunk = 4096;
+  const [k, v] = [2, 3].map((seed) => random(dtype, [1, chunk, numKVHeads, headDim], seed));
+  for (let at = 0; at < seqLenKV; at += chunk) native.cacheAppend(cache, 0, k, v);
+  return { run: (q) => native.cacheAttention(q, cache, 0, { causal: true }), drop: () => native.dispose(cache) };
+}
+
+function fromTensors(dtype, seqLenKV) {
+  const [k, v] = [2, 3].map((seed) => random(dtype, [1, seqLenKV, numKVHeads, headDim], seed));
+  return {
+    run: (q) => flashAttention(q, k, v, { causal: true }),
+    drop: () => {
+      k.dispose();
+      v.dispose();
+    },
+  };
+}
+
+export async function measure({ source, dtype, seqLenKV }, { budget }) {
+  const q = random(dtype, [1, 1, numHeads, headDim], 1);
+  const past = source === "cache" ? fromCache(dtype, seqLenKV) : fromTensors(dtype, seqLenKV);
+  await idle();
+  const { read: readBefore } = await ceilings();
+  const seconds = await median(
+    async () => {
+      const out = past.run(q);
+      await idle();
+      out.dispose();
+    },
+    { budget, between: evictCaches },
+  );
+  const { read: readAfter } = await ceilings();
+  past.drop();
+  q.dispose();
+  const bytes = 2 * seqLenKV * numKVHeads * headDim * (dtype === "float32" ? 4 : 2);
+  const ceiling = (readBefore + readAfter) / 2;
+  return { seconds, rate: bytes / seconds, unit: "B/s", share: bytes / seconds / ceiling, ceiling };
+}
