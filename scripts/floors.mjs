@@ -76,7 +76,7 @@ function tsFaults(file) {
 }
 
 const native = listFiles(["csrc", "cuda"], cxx);
-const script = listFiles(["lib"], /\.ts$/);
+const script = listFiles(["lib"], /\.m?ts$|\.mjs$/);
 const faults = [...native.flatMap(cxxFaults), ...script.flatMap(tsFaults)];
 if (faults.length > 0) console.error(faults.join("\n"));
 else console.log(`${native.length} C++ and ${script.length} TypeScript files look down only`);

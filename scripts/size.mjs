@@ -63,7 +63,9 @@ function percentile(values, share) {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
 }
 
-const sources = listFiles(["csrc", "cuda", "lib"], /\.(h|cc|inl|cu|ts)$/).filter((file) => file !== "lib/native.d.ts");
+const sources = listFiles(["csrc", "cuda", "lib"], /\.(h|cc|inl|cu|ts|mjs)$/).filter(
+  (file) => file !== "lib/native.d.ts",
+);
 const files = sources.map((file) => ({ file, text: readFileSync(join(root, file), "utf8") }));
 const fileLines = files.map(({ text }) => text.split("\n").length - 1);
 const all = files.flatMap(({ file, text }) => functions(file, blanked(text)));
