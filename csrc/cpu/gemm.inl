@@ -12,83 +12,72 @@ constexpr int blockRows = 6, blockVecs = 4, streamVecs = panelWidth / lanes;
 constexpr int blockRows = 4, blockVecs = 2, streamVecs = 8;
 #endif
 
-// A kind of panel: how one step of k is multiplied. multiply() takes `steps` whole steps' worth of one column block.
-struct Float32Panel {
-  using X = float;
-  static constexpr int64_t depth = 1, unitBytes = 4;  // values of k a step; bytes of one column's step
-  template <int rows, int vecs>
-  LONGSPAN_INLINE static void multiply(Vec (&sums)[rows][vecs], const X* x, int64_t xStride, const char* panel) {
-    Vec w[vecs];
+template <int rows, int vecs>
+LONGSPAN_INLINE void addProducts(Vec (&sums)[rows][vecs], const Vec (&w)[vecs], const float* x, int64_t xStride) {
 #pragma GCC unroll 16
-    for (int j = 0; j < vecs; ++j) w[j] = load((const float*)panel + j * lanes);
-    addProducts(sums, w, x, xStride);
+  for (int i = 0; i < rows; ++i) {
+    const Vec value = broadcast(x[i * xStride]);
+#pragma GCC unroll 16
+    for (int j = 0; j < vecs; ++j) sums[i][j] += value * w[j];
   }
+}
+
+// A kind of panel: `depth` values of k lie together in a step, `unitBytes` a column. columns() are the j-th `lanes`
+// columns of the i-th k of a step, as float32: 16-bit weights are widened in registers.
+struct Float32Panel {
+  static constexpr int64_t width = panelWidth, depth = 1, unitBytes = 4;
+  LONGSPAN_INLINE static Vec columns(const char* step, int, int j) { return load((const float*)step + j * lanes); }
+};
+struct Float16Panel {
+  static constexpr int64_t width = panelWidth, depth = 1, unitBytes = 2;
+  LONGSPAN_INLINE static Vec columns(const char* step, int, int j) { return load((const Float16*)step + j * lanes); }
+};
+struct BFloat16Panel {
+  static constexpr int64_t width = panelWidth, depth = 2, unitBytes = 4;
+  LONGSPAN_INLINE static Vec columns(const char* step, int i, int j) {
+    const VecInt pairs = ((const UnalignedVecInt*)step)[j];
+    return asFloat(i == 0 ? pairs << 16 : pairs & int(0xffff0000));
+  }
+};
+// A cut of any panel, widened to float32 and split into the columns of one block: [panelWidth / width][k][width]
+struct StagedPanel {
+  static constexpr int64_t width = blockVecs * lanes, depth = 1, unitBytes = 4;
+  LONGSPAN_INLINE static Vec columns(const char* step, int, int j) { return load((const float*)step + j * lanes); }
+};
+
+// How steps of a panel are multiplied by float32 x
+template <class PanelKind>
+struct Widened : PanelKind {
+  using X = float;
+  using Panel = PanelKind;
   template <int rows, int vecs>
-  LONGSPAN_INLINE static void addProducts(Vec (&sums)[rows][vecs], const Vec (&w)[vecs], const X* x, int64_t xStride) {
+  LONGSPAN_INLINE static void multiply(Vec (&sums)[rows][vecs], const X* x, int64_t xStride, const char* step,
+                                       int count) {
+#pragma GCC unroll 2
+    for (int i = 0; i < count; ++i) {
+      Vec w[vecs];
 #pragma GCC unroll 16
-    for (int i = 0; i < rows; ++i) {
-      const Vec value = broadcast(x[i * xStride]);
-#pragma GCC unroll 16
-      for (int j = 0; j < vecs; ++j) sums[i][j] += value * w[j];
+      for (int j = 0; j < vecs; ++j) w[j] = Panel::columns(step, i, j);
+      addProducts(sums, w, x + i, xStride);
     }
   }
 };
 
-struct Float16Panel {  // widened in registers
-  using X = float;
-  static constexpr int64_t depth = 1, unitBytes = 2;
-  template <int rows, int vecs>
-  LONGSPAN_INLINE static void multiply(Vec (&sums)[rows][vecs], const X* x, int64_t xStride, const char* panel) {
-    Vec w[vecs];
-#pragma GCC unroll 16
-    for (int j = 0; j < vecs; ++j) w[j] = load((const Float16*)panel + j * lanes);
-    Float32Panel::addProducts(sums, w, x, xStride);
-  }
-};
-
-struct BFloat16Panel {  // widened in registers: the low half of a unit is the even k
-  using X = float;
-  static constexpr int64_t depth = 2, unitBytes = 4;
-  template <int rows, int vecs>
-  LONGSPAN_INLINE static void multiply(Vec (&sums)[rows][vecs], const X* x, int64_t xStride, const char* panel) {
-    multiplyLast(sums, x, xStride, panel);
-    Vec w[vecs];
-#pragma GCC unroll 16
-    for (int j = 0; j < vecs; ++j) w[j] = asFloat(((const UnalignedVecInt*)panel)[j] & int(0xffff0000));
-    Float32Panel::addProducts(sums, w, x + 1, xStride);
-  }
-  template <int rows, int vecs>
-  LONGSPAN_INLINE static void multiplyLast(Vec (&sums)[rows][vecs], const X* x, int64_t xStride, const char* panel) {
-    Vec w[vecs];
-#pragma GCC unroll 16
-    for (int j = 0; j < vecs; ++j) w[j] = asFloat(((const UnalignedVecInt*)panel)[j] << 16);
-    Float32Panel::addProducts(sums, w, x, xStride);
-  }
-};
-
 #ifdef __AVX512BF16__
-struct BFloat16Pairs {  // bfloat16 x, both sides in pairs
+struct PairProducts : BFloat16Panel {  // bfloat16 x, both sides in pairs
   using X = BFloat16;
+  using Panel = BFloat16Panel;
   typedef int32_t Pair __attribute__((aligned(2), may_alias));
-  static constexpr int64_t depth = 2, unitBytes = 4;
   template <int rows, int vecs>
-  LONGSPAN_INLINE static void multiply(Vec (&sums)[rows][vecs], const X* x, int64_t xStride, const char* panel) {
-    addProducts(
-        sums, panel, [&](int i) __attribute__((always_inline)) { return *(const Pair*)(x + i * xStride); });
-  }
-  template <int rows, int vecs>
-  LONGSPAN_INLINE static void multiplyLast(Vec (&sums)[rows][vecs], const X* x, int64_t xStride, const char* panel) {
-    addProducts(
-        sums, panel, [&](int i) __attribute__((always_inline)) { return int32_t(x[i * xStride].bits); });
-  }
-  template <int rows, int vecs, class PairOfRow>
-  LONGSPAN_INLINE static void addProducts(Vec (&sums)[rows][vecs], const char* panel, const PairOfRow& pairOfRow) {
+  LONGSPAN_INLINE static void multiply(Vec (&sums)[rows][vecs], const X* x, int64_t xStride, const char* step,
+                                       int count) {
     VecInt w[vecs];
 #pragma GCC unroll 16
-    for (int j = 0; j < vecs; ++j) w[j] = ((const UnalignedVecInt*)panel)[j];
+    for (int j = 0; j < vecs; ++j) w[j] = ((const UnalignedVecInt*)step)[j];
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i) {
-      const VecInt pair = broadcast(pairOfRow(i));
+      const X* value = x + i * xStride;
+      const VecInt pair = broadcast(count == 2 ? *(const Pair*)value : int32_t(value->bits));
 #pragma GCC unroll 16
       for (int j = 0; j < vecs; ++j) sums[i][j] = dotPairs(sums[i][j], pair, w[j]);
     }
@@ -96,26 +85,40 @@ struct BFloat16Pairs {  // bfloat16 x, both sides in pairs
 };
 #endif
 
+// A few rows read short cuts of a panel several times, so the reading from memory, ended by each cut, would wait for
+// arithmetic: they ask for the next cut while they multiply this one.
+constexpr int64_t fewRowsDepth = 64;
+template <class Product>
+struct Ahead : Product {
+  template <int rows, int vecs>
+  LONGSPAN_INLINE static void multiply(Vec (&sums)[rows][vecs], const typename Product::X* x, int64_t xStride,
+                                       const char* step, int count) {
+    constexpr int64_t stepBytes = Product::width * Product::unitBytes;
+    const char* next = step + fewRowsDepth / Product::depth * stepBytes;
+#pragma GCC unroll 16
+    for (int64_t byte = 0; byte < vecs * lanes * Product::unitBytes; byte += 64) __builtin_prefetch(next + byte);
+    Product::multiply(sums, x, xStride, step, count);
+  }
+};
+
 // sums[rows][panelWidth] (+)= x[rows, k] times `vecs` vectors of a panel, which starts at their first column
-template <class Panel, int rows, int vecs>
-void multiplyBlock(const typename Panel::X* x, int64_t xStride, const char* panel, int64_t k, float* sums, bool first) {
-  constexpr int64_t stepBytes = panelWidth * Panel::unitBytes;
+template <class Product, int rows, int vecs>
+void multiplyBlock(const typename Product::X* x, int64_t xStride, const char* panel, int64_t k, float* sums,
+                   bool first) {
+  constexpr int depth = int(Product::depth);
   Vec registers[rows][vecs];
 #pragma GCC unroll 16
   for (int i = 0; i < rows; ++i) {
 #pragma GCC unroll 16
     for (int j = 0; j < vecs; ++j) registers[i][j] = first ? Vec{} : load(sums + i * panelWidth + j * lanes);
   }
-  const int64_t steps = k / Panel::depth;
 #pragma GCC unroll 2
-  for (int64_t step = 0; step < steps; ++step) {
-    Panel::multiply(registers, x, xStride, panel);
-    x += Panel::depth;
-    panel += stepBytes;
+  for (int64_t step = 0; step < k / depth; ++step) {
+    Product::multiply(registers, x, xStride, panel, depth);
+    x += depth;
+    panel += Product::width * Product::unitBytes;
   }
-  if constexpr (Panel::depth == 2) {
-    if (k % 2) Panel::multiplyLast(registers, x, xStride, panel);
-  }
+  if (k % depth) Product::multiply(registers, x, xStride, panel, 1);
 #pragma GCC unroll 16
   for (int i = 0; i < rows; ++i) {
 #pragma GCC unroll 16
@@ -123,15 +126,29 @@ void multiplyBlock(const typename Panel::X* x, int64_t xStride, const char* pane
   }
 }
 
-// sums[count][panelWidth] (+)= x[count, k] times a whole panel, 1 <= count <= blockRows
-template <class Panel, int rows = blockRows>
-void multiplyRows(int64_t count, const typename Panel::X* x, int64_t xStride, const char* panel, int64_t k, float* sums,
-                  bool first) {
+// sums[count][panelWidth] (+)= x[count, k] times Product::width columns of a panel, 1 <= count <= blockRows
+template <class Product, int rows = blockRows>
+void multiplyRows(int64_t count, const typename Product::X* x, int64_t xStride, const char* panel, int64_t k,
+                  float* sums, bool first) {
   if constexpr (rows > 1) {
-    if (count < rows) return multiplyRows<Panel, rows - 1>(count, x, xStride, panel, k, sums, first);
+    if (count < rows) return multiplyRows<Product, rows - 1>(count, x, xStride, panel, k, sums, first);
   }
-  constexpr int vecs = rows == 1 ? streamVecs : blockVecs;
-  for (int64_t column = 0; column < panelWidth; column += vecs * lanes) {
-    multiplyBlock<Panel, rows, vecs>(x, xStride, panel + column * Panel::unitBytes, k, sums + column, first);
+  constexpr int vecs = rows == 1 && Product::width == panelWidth ? streamVecs : blockVecs;
+  for (int64_t column = 0; column < Product::width; column += vecs * lanes) {
+    multiplyBlock<Product, rows, vecs>(x, xStride, panel + column * Product::unitBytes, k, sums + column, first);
+  }
+}
+
+// `k` values of a panel into the layout of StagedPanel
+template <class Panel>
+void stagePanel(const char* panel, int64_t k, float* staged) {
+  constexpr int64_t width = StagedPanel::width;
+  for (int64_t at = 0; at < k; ++at) {
+    const char* step = panel + at / Panel::depth * panelWidth * Panel::unitBytes;
+#pragma GCC unroll 16
+    for (int j = 0; j < panelWidth / lanes; ++j) {
+      float* target = staged + (j / blockVecs * k + at) * width + j % blockVecs * lanes;
+      store(target, Panel::columns(step, int(at % Panel::depth), j));
+    }
   }
 }

@@ -1,9 +1,9 @@
 // pack and matmul against float64 on every ISA of this machine: the largest error may be at most twice that of the
 // naive computation in float32, plus the rounding of the output. A row's result must not depend, to the bit, on the
-// rows beside it nor on the number of threads. `gemm_test bench [isa]` prints shares of the machine's ceilings instead.
+// rows beside it nor on the number of threads. `gemm_test bench [isa] [gemm | gemv] [threads]` prints
+// shares of the machine's ceilings instead.
 #include <algorithm>
 #include <bit>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -11,6 +11,7 @@
 #include <limits>
 #include <random>
 #include <string>
+#include <time.h>
 
 #include "core/backends.h"
 #include "core/thread_pool.h"
@@ -307,6 +308,8 @@ int test() {
 }  // namespace
 
 int main(int count, char** arguments) {
-  if (count > 1 && std::string(arguments[1]) == "bench") return bench(count > 2 ? arguments[2] : "");
+  if (count > 1 && std::string(arguments[1]) == "bench") {
+    return bench(count > 2 ? arguments[2] : "", count > 3 ? arguments[3] : "", count > 4 ? std::atoi(arguments[4]) : 2);
+  }
   return test();
 }
