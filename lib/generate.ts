@@ -50,7 +50,9 @@ export class Generation implements AsyncIterable<GeneratedToken> {
     try {
       for (let i = 0; await this.#has(i); i++) yield this.#items[i]!;
     } finally {
-      this.#finished = true;
+      this.#finished = true; // also when the reader leaves early
+      await this.#pending;
+      await this.#source.return();
     }
   }
 
