@@ -66,9 +66,7 @@ void attendBlock(const DecodeItem& item, const DecodeBlock& b, int head, int64_t
     if (plan.bent) bendScores(x, item, head * plan.group + r % plan.group, r / plan.group, key, count);
     uint32_t live = masked ? item.live[r] & present : present;
     if (live != ~0u)
-      for (int i = 0; i < vecs; ++i)
-        x[i] =
-            (broadcast(int32_t(live >> (i * lanes))) >> laneNumbers() & 1) != 0 ? x[i] : broadcast(-__builtin_inff());
+      for (int i = 0; i < vecs; ++i) x[i] = selectBits(live >> (i * lanes), x[i], broadcast(-__builtin_inff()));
     softmaxRow<U>(b, r, x, unit);
   }
   valueBlock<U>(b);
@@ -276,8 +274,13 @@ void decodeAttention(const AttentionArgs& args, Parallel& parallel) {
   float* states = (float*)parallel.sharedScratch(parallel);
   for (int64_t first = 0; first < batch && !parallel.cancelled(); first += plan.batches) {
     int64_t batches = min(plan.batches, batch - first);
-    // ascending items are ascending memory: batch, chunk (slab), head
-    parallelFor(parallel, batches * plan.chunks * headItems, [&](int64_t index, int thread) {
+    // Ascending items are ascending memory: batch, chunk (slab), head. Each thread has its own stretch of it: two
+    // threads that take neighbouring items in turn get 85 % of the bandwidth, apart 96 %.
+    int64_t items = batches * plan.chunks * headItems, streams = parallel.numThreads;
+    int64_t perStream = (items + streams - 1) / streams;
+    parallelFor(parallel, perStream * streams, [&](int64_t turn, int thread) {
+      int64_t index = turn % streams * perStream + turn / streams;
+      if (index >= items) return;
       int64_t headItem = index % headItems, chunk = index / headItems % plan.chunks,
               b = index / headItems / plan.chunks;
       int firstHead = int(headItem * headsPerItem);

@@ -52,14 +52,14 @@ struct PairUnits {  // widened in registers: q and P stay float32
 
 // Register tiles: 16 accumulators where there are 32 registers, 8 where there are 16.
 #if LONGSPAN_LANES == 16 || defined(__aarch64__)
-constexpr int scoreRows = 4, scoreChains = LONGSPAN_LANES == 16 ? 2 : 1, valueTile = 16;
+constexpr int rowsPerScoreTile = 4, scoreChains = LONGSPAN_LANES == 16 ? 2 : 1, valueTile = 16;
 #elif LONGSPAN_LANES == 8
-constexpr int scoreRows = 4, scoreChains = 1, valueTile = 8;
+constexpr int rowsPerScoreTile = 4, scoreChains = 1, valueTile = 8;
 #else
-constexpr int scoreRows = 2, scoreChains = 1, valueTile = 8;
+constexpr int rowsPerScoreTile = 2, scoreChains = 1, valueTile = 8;
 #endif
 constexpr int valueVecs = minOf(valueTile, panelValues / lanes);  // of one row
-constexpr int tileRows = valueTile / valueVecs;
+constexpr int rowsPerValueTile = valueTile / valueVecs;
 
 struct DecodeBlock {  // one block of keys, and the rows that look at it
   const void *keys, *values;
@@ -114,9 +114,9 @@ LONGSPAN_INLINE void scoreBlock(const DecodeBlock& b) {
     auto* query = (const typename U::Factor*)b.query;
     float* scores = b.scores + group * 16;
     int r = 0;
-    for (; r + scoreRows <= b.rows; r += scoreRows)
-      scoreGroup<U, scoreRows>(keys, query + r * b.queryStride, b.queryStride, units, scores + r * cacheKeys);
-    if constexpr (scoreRows == 4)
+    for (; r + rowsPerScoreTile <= b.rows; r += rowsPerScoreTile)
+      scoreGroup<U, rowsPerScoreTile>(keys, query + r * b.queryStride, b.queryStride, units, scores + r * cacheKeys);
+    if constexpr (rowsPerScoreTile == 4)
       if (b.rows - r >= 2) {
         scoreGroup<U, 2>(keys, query + r * b.queryStride, b.queryStride, units, scores + r * cacheKeys);
         r += 2;
@@ -157,9 +157,9 @@ LONGSPAN_INLINE void addValuesOfRows(const typename U::Element* values, int widt
   auto* p = (const typename U::Factor*)b.probabilities;
   float* output = b.state + dim;
   int r = 0;
-  for (; r + tileRows <= b.rows; r += tileRows)
-    addValues<U, tileRows, N>(values, width, p + r * cacheKeys, output + r * b.stateStride, b.stateStride);
-  if constexpr (tileRows == 4)
+  for (; r + rowsPerValueTile <= b.rows; r += rowsPerValueTile)
+    addValues<U, rowsPerValueTile, N>(values, width, p + r * cacheKeys, output + r * b.stateStride, b.stateStride);
+  if constexpr (rowsPerValueTile == 4)
     if (b.rows - r >= 2) {
       addValues<U, 2, N>(values, width, p + r * cacheKeys, output + r * b.stateStride, b.stateStride);
       r += 2;
@@ -236,7 +236,7 @@ LONGSPAN_INLINE void softmaxRow(const DecodeBlock& b, int row, const Vec (&x)[ca
   Vec total = load(sums), shift = broadcast(maximum);
 #pragma GCC unroll 8
   for (int i = 0; i < vecs; ++i) {
-    Vec e = exp2((x[i] - shift) * unit);
+    Vec e = exp2NonPositive((x[i] - shift) * unit);
     total += e;
     storeFactors(p + i * lanes, e);
   }

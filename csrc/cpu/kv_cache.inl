@@ -10,13 +10,10 @@
 #define LONGSPAN_ZIP8(i, n) LONGSPAN_ZIP4(i, n), LONGSPAN_ZIP4(i + 4, n)
 #define LONGSPAN_ZIP16(i, n) LONGSPAN_ZIP8(i, n), LONGSPAN_ZIP8(i + 8, n)
 #if LONGSPAN_LANES == 16
-#define LONGSPAN_ZIP_WORDS LONGSPAN_ZIP8
 #define LONGSPAN_ZIP_HALVES LONGSPAN_ZIP16
 #elif LONGSPAN_LANES == 8
-#define LONGSPAN_ZIP_WORDS LONGSPAN_ZIP4
 #define LONGSPAN_ZIP_HALVES LONGSPAN_ZIP8
 #else
-#define LONGSPAN_ZIP_WORDS LONGSPAN_ZIP2
 #define LONGSPAN_ZIP_HALVES LONGSPAN_ZIP4
 #endif
 
@@ -26,21 +23,6 @@ typedef uint16_t UnalignedPairBits __attribute__((vector_size(lanes * 4), aligne
 
 template <class E>
 constexpr int perUnit = 4 / int(sizeof(E));
-
-// out[i][j] = in[j][i]: log2(lanes) rounds of one perfect shuffle
-LONGSPAN_INLINE void transposeUnits(Vec (&rows)[lanes]) {
-#pragma GCC unroll 4
-  for (int round = 1; round < lanes; round *= 2) {
-    Vec next[lanes];
-#pragma GCC unroll 8
-    for (int i = 0; i < lanes / 2; ++i) {
-      next[2 * i] = __builtin_shufflevector(rows[i], rows[i + lanes / 2], LONGSPAN_ZIP_WORDS(0, lanes));
-      next[2 * i + 1] = __builtin_shufflevector(rows[i], rows[i + lanes / 2], LONGSPAN_ZIP_WORDS(lanes / 2, lanes));
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < lanes; ++i) rows[i] = next[i];
-  }
-}
 
 // `lanes` units of E from a row of T, and back; they move bits, so pairs may lie in a Vec
 template <class E, class T>
@@ -117,7 +99,7 @@ LONGSPAN_INLINE void packKeyTile(E* out, const T* rows, int64_t keyStride, int n
     tile[i] = loadUnits<E>(rows + i * keyStride);
     prefetch.next();
   }
-  transposeUnits(tile);
+  transpose(tile);
   if (numUnits == lanes) {
 #pragma GCC unroll 16
     for (int i = 0; i < lanes; ++i) *(UnalignedVec*)(out + i * 16 * perUnit<E>) = tile[i];
@@ -183,16 +165,16 @@ void appendBlock(const CacheAppendArgs& args, int head, int64_t block) {
   E* v = (E*)(keys + cache.keyBlockBytes());
   const int64_t *ks = args.k.strides, *vs = args.v.strides;
   TensorRows<T> keyRows = {args.k.as<const T>() + head * ks[2] + row * ks[1], ks[1], ks[3]};
-  TensorRows<T> tileRows = {args.v.as<const T>() + head * vs[2] + row * vs[1], vs[1], vs[3]};
+  TensorRows<T> valueRows = {args.v.as<const T>() + head * vs[2] + row * vs[1], vs[1], vs[3]};
   bool whole = first == 0 && last == cacheKeys;
   if (whole && ks[3] == 1)
     packKeys(k, keyRows, cache.headDim, cache.keyDim(), NoPrefetch{});
   else
     packKeysByElement(k, keyRows, first, last, cache.headDim, cache.keyDim());
   if (whole && vs[3] == 1)
-    packValues(v, tileRows, cache.valueDim, cache.paddedValueDim(), NoPrefetch{});
+    packValues(v, valueRows, cache.valueDim, cache.paddedValueDim(), NoPrefetch{});
   else
-    packValuesByElement(v, tileRows, first, last, cache.valueDim, cache.paddedValueDim());
+    packValuesByElement(v, valueRows, first, last, cache.valueDim, cache.paddedValueDim());
 }
 
 template <class E>
@@ -241,7 +223,7 @@ void unpackKeys(F* out, int64_t rowStride, const E* block, int group, int keyDim
 #pragma GCC unroll 16
       for (int i = 0; i < lanes; ++i)
         tile[i] = u + i < numUnits ? *(const UnalignedVec*)(from + ((u + i) * 16 + key) * unit) : Vec{};
-      transposeUnits(tile);
+      transpose(tile);
 #pragma GCC unroll 16
       for (int i = 0; i < lanes; ++i) storeUnits<E>(out + (key + i) * rowStride + u * unit, tile[i]);
     }
