@@ -50,15 +50,17 @@ void bendScores(BlockScores& x, const DecodeItem& item, int head, int query, int
   }
 }
 
-// One block of `count` keys, for one KV head of the item. `masked`: item.live says who sees what.
-template <class U>
-void attendBlock(const DecodeItem& item, const DecodeBlock& b, int head, int64_t key, int count, bool masked) {
+// One block of `count` keys, for one KV head of the item. `masked`: item.live says who sees what. score() finds the
+// scores of the block, add() adds its values times P to the output.
+template <class U, class Score, class Add>
+LONGSPAN_INLINE void attendBlock(const DecodeItem& item, const DecodeBlock& b, int head, int64_t key, int count,
+                                 bool masked, const Score& score, const Add& add) {
   const DecodePlan& plan = item.plan;
   const AttentionArgs& args = plan.args;
   constexpr int vecs = cacheKeys / lanes;
   float unit = plan.bent ? log2e : args.scale * log2e;
   uint32_t present = count == cacheKeys ? ~0u : (1u << count) - 1;
-  scoreBlock<U>(b);
+  score();
   for (int r = 0; r < b.rows; ++r) {
     BlockScores x;
 #pragma GCC unroll 8
@@ -69,7 +71,7 @@ void attendBlock(const DecodeItem& item, const DecodeBlock& b, int head, int64_t
       for (int i = 0; i < vecs; ++i) x[i] = selectBits(live >> (i * lanes), x[i], broadcast(-__builtin_inff()));
     softmaxRow<U>(b, r, x, unit);
   }
-  valueBlock<U>(b);
+  add();
 }
 
 // A V block without what lies behind its first `count` keys: that may be anything, and 0 × NaN is not 0.
@@ -140,20 +142,12 @@ void attendCache(const DecodeItem& item, int head, const Parallel& parallel) {
       copyValues((E*)item.values, (const E*)b.values, count, b.valueDim);
       b.values = item.values;
     }
-    attendBlock<U>(item, b, head, key, count, masked);
+    attendBlock<U>(
+        item, b, head, key, count, masked, [&] { scoreBlock<U>(b); }, [&] { valueBlock<U>(b); });
   });
 }
 
-// --- plain tensors: 32 keys of a head are packed into the thread's own block
-struct PrefetchNext {  // lines of the next block to L2, one for every line packed now; a burst of them costs bandwidth
-  mutable const char* at;
-  int64_t step;
-  LONGSPAN_INLINE void next() const {
-    __builtin_prefetch(at, 0, 2);
-    at += step;
-  }
-};
-
+// --- plain tensors: few rows of queries use the keys where they lie, many a packed block of 32
 // Where the rows of this head begin in `t`, and what to fetch meanwhile: part `head` of all the next block's memory
 template <class T>
 TensorRows<T> rowsOf(const TensorView& t, int64_t batch, int64_t key, int head) {
@@ -166,7 +160,7 @@ PrefetchNext nextRows(const DecodePlan& plan, const TensorView& t, int64_t batch
   const T* next = rowsOf<T>(t, batch, key + cacheKeys, plan.headsInside ? 0 : head).data;
   if (plan.headsInside) next += head * block / heads;
   bool contiguous = t.strides[1] == (plan.headsInside ? heads : 1) * dim;
-  return {(const char*)next, contiguous ? 64 : 0};
+  return {(const char*)next, contiguous};
 }
 
 // The present keys, and zeros behind them, as 32 contiguous rows
@@ -192,12 +186,22 @@ void attendRows(const DecodeItem& item, int firstHead, int endHead, const Parall
   forEachBlock(item, firstHead, endHead, parallel, [&](int64_t key, int count, int head, bool masked) {
     TensorRows<T> keys = rowsOf<T>(args.k, item.batch, key, head), values = rowsOf<T>(args.v, item.batch, key, head);
     T* staged = (T*)item.staged;
-    if (count < cacheKeys || keys.dimStride != 1) keys = stageRows(staged, keys, count, plan.headDim);
-    packKeys((E*)item.keys, keys, plan.headDim, plan.keyDim, nextRows<T>(plan, args.k, item.batch, key, head));
-    if (count < cacheKeys || values.dimStride != 1) values = stageRows(staged, values, count, plan.valueDim);
-    packValues((E*)item.values, values, plan.valueDim, plan.paddedValueDim,
-               nextRows<T>(plan, args.v, item.batch, key, head));
-    attendBlock<U>(item, blockOf<U>(item, head - firstHead), head, key, count, masked);
+    DecodeBlock b = blockOf<U>(item, head - firstHead);
+    auto score = [&] {
+      PrefetchNext prefetch = nextRows<T>(plan, args.k, item.batch, key, head);
+      if (count < cacheKeys || keys.dimStride != 1) keys = stageRows(staged, keys, count, plan.headDim);
+      if (scoresFromRows<U, T>(b, plan.headDim)) return scoreByRows<U, T>(b, keys, prefetch);
+      packKeys((E*)item.keys, keys, plan.headDim, plan.keyDim, prefetch);
+      scoreBlock<U>(b);
+    };
+    auto add = [&] {
+      PrefetchNext prefetch = nextRows<T>(plan, args.v, item.batch, key, head);
+      if (count < cacheKeys || values.dimStride != 1) values = stageRows(staged, values, count, plan.valueDim);
+      if (valuesFromRows<U, T>(b, plan.valueDim)) return addByRows<U, T>(b, values, prefetch);
+      packValues((E*)item.values, values, plan.valueDim, plan.paddedValueDim, prefetch);
+      valueBlock<U>(b);
+    };
+    attendBlock<U>(item, b, head, key, count, masked, score, add);
   });
 }
 

@@ -10,10 +10,13 @@
 #define LONGSPAN_ZIP8(i, n) LONGSPAN_ZIP4(i, n), LONGSPAN_ZIP4(i + 4, n)
 #define LONGSPAN_ZIP16(i, n) LONGSPAN_ZIP8(i, n), LONGSPAN_ZIP8(i + 8, n)
 #if LONGSPAN_LANES == 16
+#define LONGSPAN_ZIP_WORDS LONGSPAN_ZIP8
 #define LONGSPAN_ZIP_HALVES LONGSPAN_ZIP16
 #elif LONGSPAN_LANES == 8
+#define LONGSPAN_ZIP_WORDS LONGSPAN_ZIP4
 #define LONGSPAN_ZIP_HALVES LONGSPAN_ZIP8
 #else
+#define LONGSPAN_ZIP_WORDS LONGSPAN_ZIP2
 #define LONGSPAN_ZIP_HALVES LONGSPAN_ZIP4
 #endif
 
@@ -88,6 +91,7 @@ void packValuesByElement(E* block, TensorRows<T> rows, int first, int last, int 
 
 // --- whole vectors: 32 keys whose rows are contiguous
 struct NoPrefetch {
+  template <int bytes>
   LONGSPAN_INLINE void next() const {}
 };
 
@@ -97,7 +101,7 @@ LONGSPAN_INLINE void packKeyTile(E* out, const T* rows, int64_t keyStride, int n
 #pragma GCC unroll 16
   for (int i = 0; i < lanes; ++i) {
     tile[i] = loadUnits<E>(rows + i * keyStride);
-    prefetch.next();
+    prefetch.template next<lanes * perUnit<E> * sizeof(T)>();
   }
   transpose(tile);
   if (numUnits == lanes) {
@@ -145,7 +149,7 @@ void packValues(E* block, TensorRows<T> rows, int dim, int valueDim, const Prefe
       E* to = block + valueOffset<E>(key, panel, width);
       for (; d + step <= whole; d += step) {
         packValueUnits(to + d * unit, from + d, rows.keyStride);
-        for (int i = 0; i < unit; ++i) prefetch.next();
+        for (int i = 0; i < unit; ++i) prefetch.template next<step * sizeof(T)>();
       }
       for (; d < width; ++d)
         for (int i = 0; i < unit; ++i)

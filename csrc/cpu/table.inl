@@ -15,6 +15,7 @@
 #include "matmul.inl"
 #include "kv_cache.inl"
 #include "decode_block.inl"
+#include "decode_rows.inl"
 #include "decode_plan.inl"
 #include "decode_attention.inl"
 #include "merge_attention.inl"
