@@ -7,12 +7,12 @@ LONGSPAN_INLINE double secondsNow() {
   return double(now.tv_sec) + 1e-9 * double(now.tv_nsec);
 }
 
-// The shortest of the runs of `count` items that fit into some 100 ms, long enough for every thread to wake: other work
+// The shortest of the runs of `count` items that fit into some 200 ms, long enough for every thread to wake: other work
 // on the machine only ever adds time.
 template <class F>
 LONGSPAN_INLINE double shortestRun(Parallel& parallel, int64_t count, const F& item) {
   double shortest = 1e30;
-  for (double start = secondsNow(), now = start; now - start < 0.12 && !parallel.cancelled();) {
+  for (double start = secondsNow(), now = start; now - start < 0.2 && !parallel.cancelled();) {
     const double begin = now;
     parallelFor(parallel, count, item);
     now = secondsNow();
