@@ -150,13 +150,13 @@ void ThreadPool::work(int thread) {
       pause();
       current = generation_.load(std::memory_order_acquire);
     }
+    if (stopping_) return;  // also a worker that begins only after the last generation was counted
     if (current == seen) {
       sleeping_.fetch_add(1);
       if (generation_.load() == seen) futexWait(generation_, seen);
       sleeping_.fetch_sub(1);
       continue;
     }
-    if (stopping_) return;
     seen = current;
     takeItems(current, thread);
   }
