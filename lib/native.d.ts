@@ -16,9 +16,11 @@ export function initTensor(target: object, ...from: unknown[]): { dtype: string;
 /** Gives a new Tensor object the memory of a typed array. */
 export function initView(target: object, array: object, shape: readonly number[], dtype?: string): { dtype: string; shape: number[] };
 /** The tensor's values, once they are there. */
-export function readTensor(tensor: Tensor): Promise<Float32Array | Uint16Array | Int8Array | Uint8Array | Int32Array | BigInt64Array>;
+export function readTensor(tensor: Tensor, readId: number): Promise<Float32Array | Uint16Array | Int8Array | Uint8Array | Int32Array | BigInt64Array>;
 /** Stops what computes the tensor. */
 export function cancelTensor(tensor: Tensor, abortId: number): void;
+/** Stops what computes the tensor that is being read. */
+export function cancelRead(readId: number, abortId: number): void;
 /** Lets go of the native memory behind a handle. */
 export function dispose(handle: object): void;
 /** Whether the tensor was disposed. */

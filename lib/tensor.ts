@@ -2,6 +2,7 @@
 import { abortable } from "./abort.js";
 import { ArgumentError, DeviceError } from "./errors.js";
 import { native, setTensorClass } from "./binding.js";
+import { checkedOptions } from "./options.js";
 
 /** The dtypes; f32 f16 bf16 i8 u8 i32 i64, their capital forms and fp16 are accepted too. */
 export type DType = "float32" | "float16" | "bfloat16" | "int8" | "uint8" | "int32" | "int64";
@@ -26,6 +27,7 @@ export interface WaitOptions {
 type Nested = number | bigint | Nested[];
 
 const scopes: Set<Tensor>[] = [];
+let lastReadId = 0;
 const shared = Symbol("shares the array's memory");
 
 function checkDevice(op: string, device: string | undefined): void {
@@ -46,7 +48,8 @@ export class Tensor {
     shape: readonly number[],
     options: { device?: string } = {},
   ) {
-    checkDevice("new Tensor", options?.device);
+    const device = (dtype as unknown) === shared ? undefined : checkedOptions("new Tensor", options, ["device"]).device;
+    checkDevice("new Tensor", device);
     const facts =
       (dtype as unknown) === shared
         ? native.initView(this, data, shape, (options as { dtype?: string }).dtype)
@@ -61,6 +64,7 @@ export class Tensor {
    * {dtype: "float16"} or {dtype: "bfloat16"}.
    */
   static view(array: TypedArray, shape: readonly number[], options: { dtype?: string } = {}): Tensor {
+    checkedOptions("Tensor.view", options, ["dtype"]);
     return new Tensor(shared as never, array, shape, options as never);
   }
 
@@ -117,10 +121,12 @@ export class Tensor {
 
   /** The values in row-major order, in memory of their own. */
   async data(options: WaitOptions = {}): Promise<TensorData> {
+    checkedOptions("data", options, ["signal"]);
+    const readId = ++lastReadId;
     return abortable(
       options.signal,
-      () => native.readTensor(this),
-      (abortId) => native.cancelTensor(this, abortId),
+      () => native.readTensor(this, readId),
+      (abortId) => native.cancelRead(readId, abortId),
     );
   }
   /** The values as nested arrays of numbers (bigint for int64). */
@@ -205,6 +211,7 @@ export function scope<T>(body: () => T): T {
 
 /** Waits until everything enqueued so far has run. Aborting only stops the waiting. */
 export async function idle(options: WaitOptions & { device?: string } = {}): Promise<void> {
+  checkedOptions("idle", options, ["device", "signal"]);
   checkDevice("idle", options.device);
   await abortable(
     options.signal,

@@ -1,8 +1,11 @@
 // Errors that reach JavaScript as typed classes (lib/errors.ts): a code, a message, and the fields of api.md.
 #pragma once
+#include <charconv>
+#include <cmath>
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -40,10 +43,27 @@ struct Error : std::runtime_error {
   }
 };
 
+// A number as JavaScript writes it: the shortest digits that read back as the same.
+inline std::string printed(double number) {
+  if (std::isnan(number)) return "NaN";
+  if (std::isinf(number)) return number < 0 ? "-Infinity" : "Infinity";
+  char digits[32];
+  bool plain = std::abs(number) < 1e21 && (number == 0 || std::abs(number) >= 1e-6);
+  auto end = plain ? std::to_chars(digits, digits + sizeof digits, number, std::chars_format::fixed)
+                   : std::to_chars(digits, digits + sizeof digits, number);
+  return {digits, end.ptr};
+}
+
 template <class... Ts>
 std::string concat(const Ts&... parts) {
   std::ostringstream message;
-  (message << ... << parts);
+  auto print = [&](const auto& part) {
+    if constexpr (std::is_floating_point_v<std::decay_t<decltype(part)>>)
+      message << printed(part);
+    else
+      message << part;
+  };
+  (print(parts), ...);
   return message.str();
 }
 

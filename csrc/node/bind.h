@@ -101,7 +101,7 @@ struct Js<T> {
   static T from(const Napi::Value& v, const Where& where) {
     T options;
     if (v.IsUndefined()) return options;
-    if (!v.IsObject() || v.IsArray() || v.IsFunction()) mismatch(v, where, "an object " + ts());
+    if (!v.IsObject() || v.IsArray() || v.IsFunction()) mismatch(v, where, "an object { " + names() + " }");
     auto object = v.As<Napi::Object>();
     std::apply([&](const auto&... f) { (read(object, where, options, f), ...); }, T::fields);
     rejectUnknown(object, where);
@@ -134,6 +134,11 @@ struct Js<T> {
   }
 
  private:
+  static std::string names() {
+    std::string text;
+    std::apply([&](const auto&... f) { ((text += (text.empty() ? "" : ", ") + std::string(f.name)), ...); }, T::fields);
+    return text;
+  }
   template <class M>
   static void read(const Napi::Object& object, const Where& where, T& options, const Field<T, M>& f) {
     Napi::Value value = object.Get(f.name);

@@ -5,10 +5,11 @@
 
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 
-#include "../core/error.h"
+#include "../core/completion.h"
 
 namespace longspan::node {
 
@@ -24,7 +25,8 @@ class Environment {
   void promiseSettled();
 
   Napi::FunctionReference tensorClass, packedMatrixClass, kvCacheClass, errorFactory;
-  std::shared_ptr<Environment> self;  // stream callbacks hold it
+  std::map<double, std::shared_ptr<Completion>> reads;  // in progress, by the number JavaScript gave them
+  std::shared_ptr<Environment> self;                    // stream callbacks hold it
 
  private:
   void end();

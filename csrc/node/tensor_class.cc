@@ -111,8 +111,11 @@ Napi::Value readTensor(const Napi::CallbackInfo& info) {
     table.copy({tensor.view(), copy.view()}, parallel);
   });
   auto waiting = std::make_shared<Waiting>(env);
-  Stream::instance().whenReached(waiting->environment.get(), [waiting, copy] {
-    settleLater(waiting, [copy](Napi::Env env) -> Napi::Value {
+  double readId = info[1].ToNumber();
+  waiting->environment->reads[readId] = copy.storage->writer;
+  Stream::instance().whenReached(waiting->environment.get(), [waiting, copy, readId] {
+    settleLater(waiting, [copy, readId](Napi::Env env) -> Napi::Value {
+      Environment::of(env).reads.erase(readId);
       if (copy.storage->writer->state.load() == Completion::State::Failed) throw *copy.storage->writer->error;
       return arrayOf(env, copy);
     });
@@ -124,6 +127,13 @@ Napi::Value cancelTensor(const Napi::CallbackInfo& info) {
   auto* handle = Handle<Tensor>::of(info[0]);
   if (handle && handle->value && handle->value->storage->writer)
     Stream::cancel(handle->value->storage->writer, info[1].ToNumber());
+  return info.Env().Undefined();
+}
+
+Napi::Value cancelRead(const Napi::CallbackInfo& info) {
+  auto& reads = Environment::of(info.Env()).reads;
+  if (auto found = reads.find(info[0].ToNumber()); found != reads.end())
+    Stream::cancel(found->second, info[1].ToNumber());
   return info.Env().Undefined();
 }
 
@@ -180,12 +190,14 @@ void defineTensorClass(Exports& exports) {
       "initView", initView,
       "(target: object, array: object, shape: readonly number[], dtype?: string): { dtype: string; shape: number[] }",
       "Gives a new Tensor object the memory of a typed array.");
-  exports.raw(
-      "readTensor", readTensor,
-      "(tensor: Tensor): Promise<Float32Array | Uint16Array | Int8Array | Uint8Array | Int32Array | BigInt64Array>",
-      "The tensor's values, once they are there.");
+  exports.raw("readTensor", readTensor,
+              "(tensor: Tensor, readId: number): Promise<Float32Array | Uint16Array | Int8Array | Uint8Array | "
+              "Int32Array | BigInt64Array>",
+              "The tensor's values, once they are there.");
   exports.raw("cancelTensor", cancelTensor, "(tensor: Tensor, abortId: number): void",
               "Stops what computes the tensor.");
+  exports.raw("cancelRead", cancelRead, "(readId: number, abortId: number): void",
+              "Stops what computes the tensor that is being read.");
   exports.raw("dispose", dispose, "(handle: object): void", "Lets go of the native memory behind a handle.");
   exports.raw("isDisposed", isDisposed, "(tensor: Tensor): boolean", "Whether the tensor was disposed.");
   exports.raw("idle", idle, "(): Promise<void>", "Resolves when everything enqueued so far has run.");

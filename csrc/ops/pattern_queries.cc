@@ -4,7 +4,7 @@
 namespace longspan {
 
 bool patternVisible(const PatternSpec& spec, int64_t q, int64_t kv, int64_t seqLenQ, int64_t seqLenKV) {
-  const char* op = "visible";
+  const char* op = "pattern";
   if (q < 0 || q >= seqLenQ) badArgument(op, "q", concat("q must be in [0, ", seqLenQ, "), got ", q));
   if (kv < 0 || kv >= seqLenKV) badArgument(op, "kv", concat("kv must be in [0, ", seqLenKV, "), got ", kv));
   Pattern pattern = concretePattern(op, spec, seqLenQ, seqLenKV);
@@ -12,7 +12,7 @@ bool patternVisible(const PatternSpec& spec, int64_t q, int64_t kv, int64_t seqL
 }
 
 double patternAllowedPairs(const PatternSpec& spec, int64_t seqLenQ, int64_t seqLenKV) {
-  const char* op = "density";
+  const char* op = "pattern";
   for (auto [length, name] : {std::pair{seqLenQ, "seqLenQ"}, {seqLenKV, "seqLenKV"}})
     if (length < 0 || length > (int64_t(1) << 30))
       badArgument(op, name, concat(name, " must be in [0, 2^30], got ", length));

@@ -32,6 +32,9 @@ Shape resolvedShape(const Tensor& tensor, const Shape& shape) {
   }
   if (open >= 0 && known > 0) resolved[open] = tensor.size() / known;
   int64_t total = open >= 0 ? known * std::max<int64_t>(0, resolved[open]) : known;
+  if (open >= 0 && known == 0)
+    badArgument("reshape", "shape",
+                concat("beside an extent of 0, -1 may be anything: give its number in ", toString(shape)));
   if (total != tensor.size())
     throw Error(Code::Shape, concat("reshape: shape ", toString(shape), " has ", total, " elements, the tensor ",
                                     toString(tensor.shape), " has ", tensor.size()))

@@ -28,7 +28,7 @@ function roundTo(dtype: FloatDType): Round {
     const floor = Math.floor(steps);
     const rest = steps - floor;
     const nearest = rest > 0.5 || (rest === 0.5 && floor % 2 !== 0) ? floor + 1 : floor;
-    const value = nearest * step;
+    const value = nearest === 0 ? x * 0 : nearest * step; // keeps the sign
     return Math.abs(value) > largest ? Math.sign(x) * Number.POSITIVE_INFINITY : value;
   };
 }
