@@ -43,7 +43,7 @@ function scaledRope(op: string, config: DecoderConfig, given: RopeScaling | unde
     if (known.includes(name)) continue;
     const near = closest(name, known);
     throw new ArgumentError(
-      `${op}: ropeScaling of type "${ropeType}" has no "${name}"${near ? `; did you mean "${near}"?` : ";"} it takes ${known.join(", ")}`,
+      `${op}: ropeScaling of type "${ropeType}" has no "${name}"${near ? `; did you mean "${near}"? It` : "; it"} takes ${known.join(", ")}`,
       { op, argument: `ropeScaling.${name}` },
     );
   }

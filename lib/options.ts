@@ -45,7 +45,7 @@ export function checkedOptions<T extends object>(
     if (known.includes(name)) continue;
     const near = closest(name, known);
     throw new ArgumentError(
-      `${op}: unknown option "${name}"${near ? `; did you mean "${near}"?` : ";"} it takes ${known.join(", ")}`,
+      `${op}: unknown option "${name}"${near ? `; did you mean "${near}"? It` : "; it"} takes ${known.join(", ")}`,
       { op, argument: name },
     );
   }
