@@ -174,6 +174,7 @@ export function generateTokens(
     const wanted = tokenizer.available || options.stop !== undefined;
     const detokenizer = wanted ? new Detokenizer(tokenizer, context.tokens) : undefined;
     for (let count = 1; count <= maxTokens; count++) {
+      const isLast = count === maxTokens;
       const { tokenId, logprob } = await context.exclusive(async () => {
         signal?.throwIfAborted();
         context.requireRoom(1);
@@ -182,8 +183,9 @@ export function generateTokens(
         return choice;
       });
       const ends = config.eosTokenIds.includes(tokenId);
+      if (!ends && !isLast) context.runAhead(signal);
       let text = ends || !detokenizer ? "" : stops.push(await detokenizer.push(tokenId));
-      if ((ends || count === maxTokens) && !stops.found) text += stops.flush();
+      if ((ends || isLast) && !stops.found) text += stops.flush();
       yield { text, tokenId, logprob };
       if (ends || stops.found) return;
     }

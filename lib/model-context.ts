@@ -166,9 +166,14 @@ export class ModelContext {
     this.#logits = logits;
   }
 
-  /** Within a step: a token that was chosen; it is run when the next one is wanted. */
+  /** Within a step: a token that was chosen; runAhead or nextLogits runs it. */
   push(id: number): void {
     this.#tokens.push(id);
+  }
+
+  /** Runs the tokens that were pushed while the caller does something else; a failure shows at nextLogits. */
+  runAhead(signal: AbortSignal | undefined): void {
+    this.exclusive(() => this.extend([], undefined, signal)).catch(() => {});
   }
 
   /** Within a step: the logits behind the last token. */

@@ -47,21 +47,23 @@ class Attention {
   apply(x: Tensor, residual: Tensor, pass: Pass): Tensor {
     const { numHeads, numKVHeads, headDim } = this.config;
     const n = x.shape[0]!;
-    const all = this.queryKeyValue.apply(x);
-    const heads = (start: number, count: number) =>
-      all.narrow(1, start * headDim, count * headDim).reshape([1, n, count, headDim]);
-    let q = heads(0, numHeads);
-    let k = heads(numHeads, numKVHeads);
-    const v = heads(numHeads + numKVHeads, numKVHeads);
-    if (this.queryNorm) q = this.queryNorm.apply(q);
-    if (this.keyNorm) k = this.keyNorm.apply(k);
-    const attended = pass.attend(
-      this.layer,
-      native.rope(q, pass.positions, pass.rope),
-      native.rope(k, pass.positions, pass.rope),
-      v,
-    );
+    const all = this.queryKeyValue.apply(x).reshape([1, n, numHeads + 2 * numKVHeads, headDim]);
+    const v = all.narrow(2, numHeads + numKVHeads, numKVHeads);
+    const [q, k] = this.#rotated(all, pass);
+    const attended = pass.attend(this.layer, q, k, v);
     return this.output.apply(attended.reshape([n, numHeads * headDim]), residual);
+  }
+
+  /** q and k of all heads [1, n, numHeads + 2 numKVHeads, headDim]: normed where the model does so, then rotated. */
+  #rotated(all: Tensor, { positions, rope }: Pass): [q: Tensor, k: Tensor] {
+    const { numHeads, numKVHeads } = this.config;
+    if (this.queryNorm && this.keyNorm) {
+      const q = this.queryNorm.apply(all.narrow(2, 0, numHeads));
+      const k = this.keyNorm.apply(all.narrow(2, numHeads, numKVHeads));
+      return [native.rope(q, positions, rope), native.rope(k, positions, rope)];
+    }
+    const both = native.rope(all.narrow(2, 0, numHeads + numKVHeads), positions, rope);
+    return [both.narrow(2, 0, numHeads), both.narrow(2, numHeads, numKVHeads)];
   }
 }
 
