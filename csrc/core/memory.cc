@@ -18,8 +18,8 @@ namespace longspan {
 namespace {
 
 constexpr size_t hugePage = size_t(2) << 20;
-// From here on blocks are mapped one by one. malloc would keep them in the arenas of the threads that freed them: reading
-// 135,000 tokens held 1,300 MiB that way, 515 MiB with mappings.
+// From here on blocks are mapped one by one. malloc would keep them in the arenas of the threads that freed them:
+// reading 135,000 tokens held 1,300 MiB that way, 515 MiB with mappings.
 constexpr size_t mappedFrom = size_t(128) << 10;
 constexpr size_t keptBytesLimit = size_t(64) << 20;  // freed large blocks kept for reuse: saves page faults
 constexpr int64_t unlimited = std::numeric_limits<int64_t>::max();

@@ -1,5 +1,5 @@
 // A page of plots: a headline, a row of figures in large type, the plots in columns, and notes.
-import { captionLines, type LinePlot, plotElements, svgDocument } from "./line-plot.js";
+import { type LinePlot, plotElements, svgDocument, textRoom } from "./line-plot.js";
 import { boldMargin, linesAt, round, textAt, wrapText } from "./text.js";
 
 export interface Figure {
@@ -65,9 +65,13 @@ class Page {
     const width = (this.inner - gap * (columns - 1)) / columns;
     for (let first = 0; first < plots.length; first += columns) {
       const row = plots.slice(first, first + columns);
-      const captionRoom = Math.max(...row.map((plot) => captionLines(plot, width).length));
+      const rooms = row.map((plot) => textRoom(plot, width));
+      const room = {
+        title: Math.max(...rooms.map(({ title }) => title)),
+        caption: Math.max(...rooms.map(({ caption }) => caption)),
+      };
       row.forEach((plot, i) => {
-        const svg = plotElements(plot, { width, height: plotHeight }, captionRoom);
+        const svg = plotElements(plot, { width, height: plotHeight }, room);
         this.parts.push(`<g transform="translate(${round(this.margin + i * (width + gap))} ${this.y})">${svg}</g>`);
       });
       this.y += plotHeight + 34;

@@ -2,7 +2,7 @@
 // says what is seen. Plain SVG text, no dependency.
 import { ArgumentError } from "../errors.js";
 import { type Axis, type AxisOptions, makeAxis } from "./scale.js";
-import { escapeXml, fontFamily, linesAt, round, textAt, textWidth, wrapText } from "./text.js";
+import { boldMargin, escapeXml, fontFamily, linesAt, round, textAt, textWidth, wrapText } from "./text.js";
 
 export interface Series {
   name: string;
@@ -37,6 +37,8 @@ const muted = "#5c6873";
 const grid = "#e4e8ec";
 const captionSize = 12.5;
 const nameSize = 13;
+const titleSize = 16;
+const markSize = 11.5;
 
 interface Frame {
   left: number;
@@ -68,22 +70,36 @@ function drawAxes(frame: Frame): string {
   return parts.join("");
 }
 
-function drawMarks(frame: Frame, marks: LinePlot["marks"] = []): string {
-  return marks
-    .map(({ x, label }) => {
-      const at = round(toX(frame, x));
-      const right = at + 6 + textWidth(label, 11.5) < frame.left + frame.width;
-      return (
-        `<line x1="${at}" y1="${frame.top}" x2="${at}" y2="${frame.top + frame.height}" stroke="${muted}" stroke-dasharray="2 3"/>` +
-        textAt(right ? at + 6 : at - 6, frame.top + 11, label, {
-          size: 11.5,
-          color: muted,
-          anchor: right ? "start" : "end",
-          italic: true,
-        })
-      );
-    })
-    .join("");
+/** How far the lines keep away from a box of pixels, vertically. */
+function clearance(frame: Frame, series: readonly Series[], from: number, to: number, y: number): number {
+  let least = Number.POSITIVE_INFINITY;
+  for (const { points } of series) {
+    const places = points.map(([px, py]) => [toX(frame, px), toY(frame, py)] as const);
+    places.slice(1).forEach(([x1, y1], i) => {
+      const [x0, y0] = places[i]!;
+      for (let at = Math.max(from, x0); at <= Math.min(to, x1); at += 4)
+        least = Math.min(least, Math.abs(y - (y0 + ((y1 - y0) * (at - x0)) / (x1 - x0))));
+    });
+  }
+  return least;
+}
+
+/** Vertical lines; their words stand at the top or at the bottom, wherever the curves leave more room. */
+function drawMarks(frame: Frame, marks: LinePlot["marks"], series: readonly Series[]): string {
+  const draw = ({ x, label }: { x: number; label: string }) => {
+    const at = round(toX(frame, x));
+    const width = textWidth(label, markSize) + 6;
+    const right = at + width < frame.left + frame.width;
+    const [from, to] = right ? [at, at + width] : [at - width, at];
+    const [high, low] = [frame.top + 11, frame.top + frame.height - 8];
+    const y = clearance(frame, series, from, to, high) >= clearance(frame, series, from, to, low) ? high : low;
+    const style = { size: markSize, color: muted, anchor: right ? "start" : "end", italic: true } as const;
+    return (
+      `<line x1="${at}" y1="${frame.top}" x2="${at}" y2="${frame.top + frame.height}" stroke="${muted}" stroke-dasharray="2 3"/>` +
+      textAt(right ? at + 6 : at - 6, y, label, style)
+    );
+  };
+  return (marks ?? []).map(draw).join("");
 }
 
 function drawSeries(frame: Frame, { points, color = ink, dashed, markers }: Series): string {
@@ -134,15 +150,25 @@ function checkSeries({ title, series }: LinePlot): void {
   for (const { name, points } of series) if (points.length === 0) fault(`the series "${name}" has no points`);
 }
 
-/** The caption's lines in a plot of this width. */
-export function captionLines({ caption }: LinePlot, width: number): string[] {
+/** Lines of text above and below a plot; plots in a row keep room for the most, so that their frames align. */
+export interface TextRoom {
+  title: number;
+  caption: number;
+}
+
+function wrapTitle({ title }: LinePlot, width: number): string[] {
+  return wrapText(title, width / boldMargin, titleSize);
+}
+
+function wrapCaption({ caption }: LinePlot, width: number): string[] {
   return caption ? wrapText(caption, width - 4, captionSize) : [];
 }
 
-/** The plot as SVG elements, top left at 0 0. `captionRoom` lines are kept free, so that plots in a row end at one line. */
-export function plotElements(plot: LinePlot, size: PlotSize, captionRoom = 0): string {
-  checkSeries(plot);
-  const series = plot.series.map((one, i) => ({ color: palette[i % palette.length]!, ...one }));
+export function textRoom(plot: LinePlot, width: number): TextRoom {
+  return { title: wrapTitle(plot, width).length, caption: wrapCaption(plot, width).length };
+}
+
+function layout(plot: LinePlot, series: readonly Series[], size: PlotSize, room: TextRoom): Frame {
   const points = series.flatMap((one) => one.points);
   const x = makeAxis(
     points.map((point) => point[0]),
@@ -150,30 +176,36 @@ export function plotElements(plot: LinePlot, size: PlotSize, captionRoom = 0): s
   );
   const y = makeAxis(
     points.map((point) => point[1]),
-    plot.y,
+    { pad: 0.08, ...plot.y },
   );
   const nameWidth = Math.max(...series.map(({ name }) => textWidth(name, nameSize, "bold")));
   const left = 14 + Math.max(...y.ticks.map((tick) => textWidth(y.format(tick), 12)));
-  const top = 58;
-  const caption = captionLines(plot, size.width);
-  const rows = Math.max(caption.length, captionRoom);
-  const captionHeight = rows > 0 ? rows * captionSize * 1.4 + 8 : 0;
+  const top = 58 + (room.title - 1) * titleSize * 1.3;
   const width = size.width - left - nameWidth - 26;
-  const height = size.height - top - 46 - captionHeight;
+  const height = size.height - top - 46 - (room.caption > 0 ? room.caption * captionSize * 1.4 + 8 : 0);
   if (width < 80 || height < 60)
     throw new ArgumentError(`linePlot "${plot.title}": ${size.width} by ${size.height} leaves no room for the lines`, {
       op: "linePlot",
       argument: "size",
     });
-  const frame: Frame = { left, top, width, height, x, y };
+  return { left: round(left), top: round(top), width: round(width), height: round(height), x, y };
+}
+
+/** The plot as SVG elements, top left at 0 0. */
+export function plotElements(plot: LinePlot, size: PlotSize, room = textRoom(plot, size.width)): string {
+  checkSeries(plot);
+  const series = plot.series.map((one, i) => ({ color: palette[i % palette.length]!, ...one }));
+  const frame = layout(plot, series, size, room);
+  const title = wrapTitle(plot, size.width);
+  const captionAt = frame.top + frame.height + 62;
   return (
-    textAt(0, 18, plot.title, { size: 16, weight: "bold", color: ink }) +
-    textAt(0, 40, y.label, { size: 12.5, color: muted }) +
+    linesAt(0, 18, title, { size: titleSize, weight: "bold", color: ink, leading: titleSize * 1.3 }) +
+    textAt(0, frame.top - 18, frame.y.label, { size: 12.5, color: muted }) +
     drawAxes(frame) +
-    drawMarks(frame, plot.marks) +
+    drawMarks(frame, plot.marks, series) +
     series.map((one) => drawSeries(frame, one)).join("") +
     drawNames(frame, series) +
-    linesAt(0, top + height + 62, caption, { size: captionSize, color: ink })
+    linesAt(0, captionAt, wrapCaption(plot, size.width), { size: captionSize, color: ink })
   );
 }
 

@@ -8,6 +8,8 @@ export interface AxisOptions {
   /** Ends of the axis; by default those of the data, widened to ticks on a linear axis. */
   min?: number | undefined;
   max?: number | undefined;
+  /** Room beyond the data at both ends of a logarithmic axis, as a share of it. */
+  pad?: number | undefined;
   /** Where ticks stand; round values by default. */
   ticks?: readonly number[] | undefined;
   format?: (value: number) => string;
@@ -48,7 +50,7 @@ function logTicks(min: number, max: number): number[] {
     const inside = ticks.filter((tick) => tick >= min * 0.999 && tick <= max * 1.001);
     if (inside.length >= 3) return inside;
   }
-  return linearTicks(min, max, 5);
+  return linearTicks(min, max, 8);
 }
 
 export function compactNumber(value: number): string {
@@ -74,6 +76,9 @@ export function makeAxis(values: readonly number[], options: AxisOptions = {}): 
     );
   if (min === max) [min, max] = scale === "log" ? [min / 2, max * 2] : [min - 0.5, max + 0.5];
   if (scale === "log") {
+    const room = (max / min) ** (options.pad ?? 0);
+    if (options.min === undefined) min /= room;
+    if (options.max === undefined) max *= room;
     const place = (value: number) => Math.log(value / min) / Math.log(max / min);
     return { min, max, ticks: options.ticks ?? logTicks(min, max), place, format, label };
   }
