@@ -118,6 +118,8 @@ export class ModelContext {
     return new Generation(generateTokens(this, this.#tokenizer, this.#runner.config, prompt, options));
   }
 
+  // What follows is for the rest of this floor: steps, and what may be done within one.
+
   /** Runs `step` after all earlier steps of this context. */
   async exclusive<T>(step: () => Promise<T>): Promise<T> {
     const run = this.#last.then(() => {

@@ -1,6 +1,6 @@
 // Generation: streams, text and usage in any order, stop strings across tokens, end of text, abort, whole characters.
 import { describe, expect, it } from "vitest";
-import { ArgumentError, type GenerateOptions, loadModel } from "../../lib/index.js";
+import { ArgumentError, type GenerateOptions, idle, loadModel, memory } from "../../lib/index.js";
 import { StopStrings } from "../../lib/generate.js";
 import { asset, fixture, reference } from "./fixtures.js";
 
@@ -73,6 +73,16 @@ describe("generate", () => {
     };
     await expect(run()).rejects.toBe(reason);
     expect(await context.generate(undefined, { maxTokens: 2 }).text()).toBeTypeOf("string");
+  });
+
+  it("gives the memory back when the consumer stops", async () => {
+    await using model = await loadModel(folder);
+    await model.generate(prompt, { maxTokens: 2 }).text();
+    await idle();
+    const before = memory().usedBytes;
+    for (let i = 0; i < 5; i++) for await (const token of model.generate(prompt)) if (token) break;
+    await idle();
+    expect(memory().usedBytes).toBeLessThanOrEqual(before);
   });
 
   it("runs on token ids where there is no tokenizer", async () => {
