@@ -35,7 +35,8 @@ void bendScores(BlockScores& x, const DecodeItem& item, int head, int query, int
   if (args.alibiSlopes) {
     float slope = args.alibiSlopes.as<float>()[head * args.alibiSlopes.strides[0]];
     int distance = int(key - query - (item.plan.seqLenKV - item.plan.seqLenQ));
-    for (int i = 0; i < vecs; ++i) x[i] += slope * __builtin_convertvector(laneNumbers() + (distance + i * lanes), Vec);
+    for (int i = 0; i < vecs; ++i)
+      x[i] -= slope * absolute(__builtin_convertvector(laneNumbers() + (distance + i * lanes), Vec));
   }
   const TensorView& bias = args.bias;
   if (!bias) return;

@@ -20,9 +20,15 @@ LONGSPAN_INLINE void withDType(DType dtype, const F& f) {
 template <class Products>
 LONGSPAN_INLINE void packTile(const AttentionArgs& args, const FlashPlan& plan, const FlashItem& item, const Rows& rows,
                               FlashScratch& s) {
+  if (args.cache.slabs) {
+    if constexpr (Products::perUnit == 1)
+      if (args.cache.dtype == DType::Float32) return packCachedTile<Products, float>(args, plan, item, rows, s);
+    return packCachedTile<Products, BFloat16>(args, plan, item, rows, s);
+  }
   withDType<Products>(args.k.dtype, [&]<class T>(T*) {
-    packTileKeys<Products, T>(args.k, plan, item.batch, item.kvHead, rows, s);
-    packTileValues<T>(Products{}, args.v, plan, item.batch, item.kvHead, rows, s);
+    PlainRows<T> source(args, plan, item);
+    packTileKeys<Products>(source, plan, rows, s);
+    packTileValues(Products{}, source, plan, rows, s);
   });
 }
 
@@ -157,6 +163,7 @@ void attendTile(const AttentionArgs& args, const FlashPlan& plan, const FlashIte
 LONGSPAN_INLINE FlashAhead lookAhead(const AttentionArgs& args, const FlashPlan& plan, const FlashItem& item,
                                      const Rows& rows, int numRows) {
   const TensorView &k = args.k, &v = args.v;
+  if (args.cache.slabs) return {nullptr, nullptr, 0, 0, 0, 0, rows, 0, 0};  // the hardware follows its one stream
   int64_t size = k.dtype == DType::Float32 ? 4 : 2;
   int blocks = longspan::ceilDiv(numRows, subtileRows) * FlashCover::maxBlocks;
   return {k.as<char>() + (item.batch * k.strides[0] + item.kvHead * k.strides[2]) * size,
@@ -279,7 +286,8 @@ LONGSPAN_INLINE bool everyQuery(const Pattern& pattern) {
 void flashAttention(const AttentionArgs& args, Parallel& parallel) {
   if (!everyQuery(*args.pattern)) clearRows(args, parallel);
 #ifdef __AVX512BF16__
-  if (args.q.dtype == DType::BFloat16 && args.k.dtype == DType::BFloat16 && args.v.dtype == DType::BFloat16)
+  DType keys = args.cache.slabs ? args.cache.dtype : args.k.dtype;
+  if (args.q.dtype == DType::BFloat16 && keys == DType::BFloat16)
     return flashAttentionAs<BFloat16Products>(args, parallel);
 #endif
   flashAttentionAs<Float32Products>(args, parallel);

@@ -47,39 +47,55 @@ void packTileQueries(const AttentionArgs& args, const FlashPlan& plan, int batch
   }
 }
 
-template <class Products, class T>
-void packTileKeys(const TensorView& k, const FlashPlan& plan, int batch, int kvHead, const Rows& rows,
-                  FlashScratch& s) {
-  const T* base = k.as<T>() + batch * k.strides[0] + kvHead * k.strides[2];
+// Rows of k and v of one KV head, with unit stride, at `stage` (256 values) where they are not so in memory
+template <class T>
+struct PlainRows {
+  using Value = T;
+  const T *k, *v;
+  int64_t kStride, vStride, kDimStride, vDimStride;
+  int headDim, valueDim;
+  PlainRows(const AttentionArgs& args, const FlashPlan& plan, const FlashItem& item)
+      : k(args.k.as<T>() + item.batch * args.k.strides[0] + item.kvHead * args.k.strides[2]),
+        v(args.v.as<T>() + item.batch * args.v.strides[0] + item.kvHead * args.v.strides[2]),
+        kStride(args.k.strides[1]),
+        vStride(args.v.strides[1]),
+        kDimStride(args.k.strides[3]),
+        vDimStride(args.v.strides[3]),
+        headDim(plan.headDim),
+        valueDim(plan.valueDim) {}
+  LONGSPAN_INLINE const T* key(int key, float* stage) const {
+    return unitStride(k + key * kStride, kDimStride, headDim, stage);
+  }
+  LONGSPAN_INLINE const T* value(int key, float* stage) const {
+    return unitStride(v + key * vStride, vDimStride, valueDim, stage);
+  }
+};
+
+template <class Products, class Source>
+void packTileKeys(const Source& source, const FlashPlan& plan, const Rows& rows, FlashScratch& s) {
   int padded = int(roundUp(rows.count, keysPerBlock));
   for (int i = 0; i < padded; ++i) {
-    const T* row = unitStride(base + rows[i < rows.count ? i : rows.count - 1] * k.strides[1], k.strides[3],
-                              plan.headDim, s.stage);
+    const auto* row = source.key(rows[i < rows.count ? i : rows.count - 1], s.stage);
     for (int64_t u = 0; u < plan.units; u += lanes)
       store(s.keys + i * plan.keyPitch + u,
             loadRowUnits<Products>(row + u * Products::perUnit, plan.headDim - u * Products::perUnit));
   }
 }
 
-// Rows i … i + n − 1 of v with unit stride; beyond the last one: null
-template <int n, class T>
-LONGSPAN_INLINE void valueRows(const TensorView& v, const FlashPlan& plan, const T* base, const Rows& rows, int i,
-                               float* stage, const T* (&row)[n]) {
+// Rows i … i + n − 1 of v; beyond the last one: null
+template <int n, class Source>
+LONGSPAN_INLINE void valueRows(const Source& source, const Rows& rows, int i, float* stage,
+                               const typename Source::Value* (&row)[n]) {
 #pragma GCC unroll 8
-  for (int j = 0; j < n; ++j)
-    row[j] = i + j >= rows.count
-                 ? nullptr
-                 : unitStride(base + rows[i + j] * v.strides[1], v.strides[3], plan.valueDim, stage + j * 256);
+  for (int j = 0; j < n; ++j) row[j] = i + j < rows.count ? source.value(rows[i + j], stage + j * 256) : nullptr;
 }
 
-template <class T>
-void packTileValues(Float32Products, const TensorView& v, const FlashPlan& plan, int batch, int kvHead,
-                    const Rows& rows, FlashScratch& s) {
-  const T* base = v.as<T>() + batch * v.strides[0] + kvHead * v.strides[2];
+template <class Source>
+void packTileValues(Float32Products, const Source& source, const FlashPlan& plan, const Rows& rows, FlashScratch& s) {
   int padded = int(roundUp(rows.count, keysPerBlock));
   for (int i = 0; i < padded; i += 4) {
-    const T* row[4];
-    valueRows(v, plan, base, rows, i, s.stage, row);
+    const typename Source::Value* row[4];
+    valueRows(source, rows, i, s.stage, row);
     for (int64_t d = 0; d < plan.valueDim; d += lanes) {
       Vec block[4];
 #pragma GCC unroll 4
@@ -90,14 +106,12 @@ void packTileValues(Float32Products, const TensorView& v, const FlashPlan& plan,
 }
 
 #ifdef __AVX512BF16__
-template <class T>  // BFloat16
-void packTileValues(BFloat16Products, const TensorView& v, const FlashPlan& plan, int batch, int kvHead,
-                    const Rows& rows, FlashScratch& s) {
-  const T* base = v.as<T>() + batch * v.strides[0] + kvHead * v.strides[2];
+template <class Source>
+void packTileValues(BFloat16Products, const Source& source, const FlashPlan& plan, const Rows& rows, FlashScratch& s) {
   int padded = int(roundUp(rows.count, keysPerBlock));
   for (int i = 0; i < padded; i += 8) {
-    const T* row[8];
-    valueRows(v, plan, base, rows, i, s.stage, row);
+    const BFloat16* row[8];
+    valueRows(source, rows, i, s.stage, row);
     for (int64_t d = 0; d < plan.valueDim; d += 32) {
       Vec low[4], high[4];  // of a pair of keys; in each 128 bits, dims 8 l … 8 l + 3 and 8 l + 4 … 8 l + 7
 #pragma GCC unroll 4

@@ -53,7 +53,7 @@ FlashPlan planFlash(const AttentionArgs& args) {
   plan.valueDim = args.cache.slabs ? args.cache.valueDim : int(args.v.shape[3]);
   plan.headsPerItem = headsSharing(args, plan.numHeads / plan.numKVHeads);
   plan.units = ceilDiv(plan.headDim, Products::perUnit);
-  plan.keyPitch = roundUp(plan.units, lanes);
+  plan.keyPitch = roundUp(plan.units, args.cache.slabs ? 2 * lanes : lanes);  // unpackKeys widens 2 * lanes at once
   plan.outDims = roundUp(plan.valueDim, dimsPerBlock);
   plan.panelPitch = tileKV / Products::perUnit * dimsPerBlock;
   plan.adjusts = args.softcap > 0 || args.alibiSlopes || args.bias || !(args.scale > 0);

@@ -13,12 +13,14 @@ constexpr int dimsPerBlock = 4;
 constexpr int subtileRows = subtileColumns * lanes;
 
 struct Float32Products {
+  using Value = float;
   static constexpr int perUnit = 1;
   static constexpr int expDegree = 5;
   LONGSPAN_INLINE static Vec multiplyAdd(Vec sum, Vec a, Vec b) { return sum + a * b; }
 };
 #ifdef __AVX512BF16__
 struct BFloat16Products {
+  using Value = BFloat16;
   static constexpr int perUnit = 2;
   static constexpr int expDegree = 3;  // rounding P to bfloat16 costs 25 times its error
   LONGSPAN_INLINE static Vec multiplyAdd(Vec sum, Vec a, Vec b) { return dotPairs(sum, asInt(a), asInt(b)); }

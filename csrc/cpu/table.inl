@@ -23,6 +23,7 @@
 #include "flash_attention_products.inl"
 #include "flash_attention_plan.inl"
 #include "flash_attention_pack.inl"
+#include "flash_attention_cache.inl"
 #include "flash_attention_softmax.inl"
 #include "flash_attention.inl"
 #include "attention.inl"

@@ -217,7 +217,7 @@ struct Problem {
   Float score(int i, int head, int64_t j, Float dot) const {
     Float s = dot * Float(1 / std::sqrt(double(c.headDim)));
     if (c.softcap) s = 2 * std::tanh(s / 2);
-    if (c.alibi) s += Float(slopes.get(0, 0, 0, head)) * Float(j - i - (c.seqLenKV - c.seqLenQ));
+    if (c.alibi) s -= Float(slopes.get(0, 0, 0, head)) * Float(std::abs(j - i - (c.seqLenKV - c.seqLenQ)));
     if (c.bias) s += Float(bias.get(0, head, i, j));
     return s;
   }
