@@ -56,17 +56,25 @@ inline RowNorm rowNorm(DType from, DType to) {
   return from == DType::BFloat16 ? rowNormFrom<BFloat16>(to) : rowNormFrom<float>(to);
 }
 
+// whether FloatSource reads this vector through a buffer
+LONGSPAN_INLINE bool isCopied(const TensorView& weight) {
+  return weight && (weight.dtype != DType::Float32 || weight.strides[0] != 1);
+}
+
 void norm(const NormArgs& args, Parallel& parallel) {
   const TensorView &x = args.x, &out = args.out;
   const int last = out.rank - 1;
   const int64_t n = out.shape[last], padded = ceilDiv(n, 16) * 16;
   if (n == 0) return;
   const bool dense = x.strides[last] == 1 && out.strides[last] == 1;
-  parallel.reserveScratch(parallel, dense ? 0 : size_t(padded) * sizeof(float), size_t(2 * padded) * sizeof(float));
-  float* shared = reinterpret_cast<float*>(parallel.sharedScratch(parallel));
+  const size_t bytes = size_t(padded) * sizeof(float),
+               sharedBytes = bytes * (isCopied(args.weight) + isCopied(args.bias));
+  if (!dense || sharedBytes > 0) parallel.reserveScratch(parallel, dense ? 0 : bytes, sharedBytes);
+  float* shared = sharedBytes > 0 ? reinterpret_cast<float*>(parallel.sharedScratch(parallel)) : nullptr;
   NormWeights weights = {};
   if (args.weight) weights.weight = FloatSource(args.weight).read(0, args.weight.strides[0], n, shared);
-  if (args.bias) weights.bias = FloatSource(args.bias).read(0, args.bias.strides[0], n, shared + padded);
+  if (isCopied(args.weight)) shared += padded;
+  if (args.bias) weights.bias = FloatSource(args.bias).read(0, args.bias.strides[0], n, shared);
   const FloatSource source(x);
   const FloatSink sink(out);
   const RowNorm f = dense ? rowNorm(x.dtype, out.dtype) : normRow<float, float>;

@@ -14,6 +14,12 @@ LONGSPAN_INLINE Ranked rank(int32_t order, int64_t index) {
 }
 LONGSPAN_INLINE int64_t indexOf(Ranked ranked) { return 0xffffffffu - uint32_t(ranked); }
 
+// the value of a rank, but for the sign of zero; NaN's is some NaN
+LONGSPAN_INLINE float valueOf(Ranked ranked) {
+  const int32_t order = int32_t(uint32_t(ranked >> 32) ^ 0x80000000u);
+  return __builtin_bit_cast(float, order ^ ((order >> 31) & 0x7fffffff));
+}
+
 struct Kept {  // a heap of the k best, the least at the root
   Ranked* heap;
   int64_t k, size = 0;
@@ -47,24 +53,21 @@ struct Kept {  // a heap of the k best, the least at the root
 
 LONGSPAN_INLINE VecInt larger(VecInt a, VecInt b) { return a > b ? a : b; }
 
-constexpr int64_t scanLength = 256;  // a block is looked at again only when its largest value is among the k
+constexpr int64_t scanLength = 256;
 
+// Indices ascend, so a value must be larger than the least one kept to enter. A block whose largest is not is passed
+// over; where NaN is among the kept every block is looked at.
 void keepBest(Kept& kept, const float* x, int64_t n, int64_t firstIndex) {
   alignas(64) int32_t orders[scanLength];
   for (int64_t first = 0; first < n; first += scanLength) {
     const int64_t count = min(scanLength, n - first);
-    VecInt largest = broadcast(int32_t(0x80000000));
+    if (kept.size == kept.k && !(maxOf(x + first, count) > valueOf(kept.heap[0]))) {
+      if (kept.heap[0] >> 32 != 0) continue;
+    }
     for (int64_t i = 0; i < count; i += lanes) {
       const int64_t rest = count - i;
-      VecInt order =
-          orderOf(rest >= lanes ? load(x + first + i) : loadPart(x + first + i, int(rest), __builtin_nanf("")));
-      *(VecInt*)(orders + i) = order;
-      largest = larger(order, largest);
-    }
-    if (kept.size == kept.k) {
-      int32_t best = largest[0];
-      for (int i = 1; i < lanes; ++i) best = largest[i] > best ? largest[i] : best;
-      if (rank(best, firstIndex + first) <= kept.heap[0]) continue;
+      const float* from = x + first + i;
+      *(VecInt*)(orders + i) = orderOf(rest >= lanes ? load(from) : loadPart(from, int(rest)));
     }
     for (int64_t i = 0; i < count; ++i) kept.offer(rank(orders[i], firstIndex + first + i));
   }
