@@ -56,6 +56,12 @@ LONGSPAN_INLINE int bytesOf(DType dtype) {
   }
 }
 
+// conversions asked for by name keep subnormals, which store() may flush
+template <class T>
+LONGSPAN_INLINE void storeExactly(T* p, Vec x) {
+  store(p, x);
+}
+
 typedef void (*RowConverter)(const void* in, int64_t inStride, void* out, int64_t outStride, int64_t n);
 
 template <class From, class To>
@@ -68,7 +74,7 @@ void convertRow(const void* in, int64_t inStride, void* out, int64_t outStride, 
     } else {
       int64_t i = 0;
       if constexpr (isFloating<From> && isFloating<To>) {
-        for (; i + lanes <= n; i += lanes) store(to + i, load(from + i));
+        for (; i + lanes <= n; i += lanes) storeExactly(to + i, load(from + i));
       }
       for (; i < n; ++i) to[i] = convert<To>(from[i]);
     }

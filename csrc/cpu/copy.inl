@@ -77,7 +77,7 @@ void copyTile(const void* in, int64_t strideI, void* out, int64_t strideJ, int64
       for (int row = 0; row < lanes; ++row) rows[row] = load(from + (i + row) * strideI + j);
       transpose(rows);
 #pragma GCC unroll 16
-      for (int row = 0; row < lanes; ++row) store(to + (j + row) * strideJ + i, rows[row]);
+      for (int row = 0; row < lanes; ++row) storeExactly(to + (j + row) * strideJ + i, rows[row]);
     }
   }
   for (int64_t j = 0; j < countJ; ++j) {

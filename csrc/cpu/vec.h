@@ -110,13 +110,16 @@ LONGSPAN_INLINE Vec load(const Float16* p) {
   return asFloat((rest >= 0x7c00 ? special : asInt(magnitude)) | (bits & 0x8000) << 16);
 #endif
 }
-LONGSPAN_INLINE void store(BFloat16* p, Vec x) {
-#ifdef __AVX512BF16__
-  _mm256_storeu_si256((__m256i*)p, (__m256i)_mm512_cvtneps_pbh((__m512)x));
-#else
+LONGSPAN_INLINE void storeExactly(BFloat16* p, Vec x) {
   VecInt bits = asInt(x), rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
   rounded = (bits & 0x7fffffff) > 0x7f800000 ? (bits >> 16 | 0x40) : rounded;
   *(UnalignedHalfBits*)p = __builtin_convertvector(rounded, HalfBits);
+}
+LONGSPAN_INLINE void store(BFloat16* p, Vec x) {
+#ifdef __AVX512BF16__
+  _mm256_storeu_si256((__m256i*)p, (__m256i)_mm512_cvtneps_pbh((__m512)x));  // float32 subnormals become 0
+#else
+  storeExactly(p, x);
 #endif
 }
 LONGSPAN_INLINE void store(Float16* p, Vec x) {
