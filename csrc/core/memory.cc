@@ -106,12 +106,18 @@ class Allocator {
     if (bytes > std::numeric_limits<size_t>::max() / 2) return bytes;
     return (std::max<size_t>(bytes, 1) + unit - 1) / unit * unit;
   }
+  // glibc before 2.38 seldom reuses what aligned_alloc gave: resident memory grew without bound. So malloc, with the
+  // start of its block kept below ours.
+  static void* small(size_t bytes, bool zeroed) {
+    void* block = std::malloc(bytes + 64);
+    if (!block) return nullptr;
+    auto* p = reinterpret_cast<void**>((reinterpret_cast<uintptr_t>(block) + 64) / 64 * 64);
+    p[-1] = block;
+    if (zeroed) std::memset(p, 0, bytes);
+    return p;
+  }
   static void* fresh(size_t bytes, bool zeroed) {
-    if (bytes < mappedFrom) {
-      void* p = std::aligned_alloc(64, bytes);
-      if (p && zeroed) std::memset(p, 0, bytes);
-      return p;
-    }
+    if (bytes < mappedFrom) return small(bytes, zeroed);
     if (bytes < hugePage) {
       void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
       return p == MAP_FAILED ? nullptr : p;
@@ -128,7 +134,7 @@ class Allocator {
   }
   static void release(void* p, size_t bytes) {
     if (bytes < mappedFrom)
-      std::free(p);
+      std::free(static_cast<void**>(p)[-1]);
     else
       munmap(p, bytes);
   }
