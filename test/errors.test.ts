@@ -243,7 +243,7 @@ describe("new Tensor refuses", () => {
     expect(
       misuse(() => new Tensor("float32", [1], [1], loose({ devise: "cpu" })), ArgumentError),
     ).toMatchInlineSnapshot(
-      `"ArgumentError ERR_LONGSPAN_ARGUMENT: new Tensor: unknown option "devise"; did you mean "device"? it takes device"`,
+      `"ArgumentError ERR_LONGSPAN_ARGUMENT: new Tensor: unknown option "devise"; did you mean "device"? It takes device"`,
     ));
 });
 
