@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { availableParallelism, cpus, release, totalmem } from "node:os";
 import { dirname, join } from "node:path";
-import type * as Machine from "../machine.js";
+import type * as Longspan from "../index.js";
 import { printFacts, printJson, printLine } from "./output.js";
 import { exitCodes, reportError } from "./run.js";
 import { formatBytes } from "./units.js";
@@ -52,7 +52,7 @@ interface Binding {
   nativeBinary: string;
 }
 
-function addonFacts({ native, nativeBinary }: Binding, { machine, memory }: typeof Machine) {
+function addonFacts({ native, nativeBinary }: Binding, { machine, memory }: typeof Longspan) {
   const { isa, isas, nativeBFloat16, threads, queueBytes } = machine();
   const { reason, devices, file } = native.cuda();
   return {
@@ -111,7 +111,7 @@ export async function doctor(options: { json?: boolean }): Promise<void> {
   let addon: AddonFacts | undefined;
   let fault: unknown;
   try {
-    addon = addonFacts(await import("../binding.js"), await import("../machine.js"));
+    addon = addonFacts(await import("../binding.js"), await import("../index.js"));
   } catch (error) {
     fault = error;
     process.exitCode = exitCodes.failed;

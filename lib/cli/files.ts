@@ -1,6 +1,7 @@
 // Files a command is given or asked to write.
-import { access, constants, readFile, writeFile } from "node:fs/promises";
-import { dirname, join, resolve } from "node:path";
+import { existsSync } from "node:fs";
+import { open, readFile, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ArgumentError } from "../errors.js";
 
@@ -9,14 +10,13 @@ export const defaultModel = join(dirname(fileURLToPath(import.meta.url)), "..", 
 
 /** Fails now rather than after minutes of work. */
 export async function requireWritable(file: string): Promise<void> {
-  const attempt = async () => {
-    const exists = await access(file).then(
-      () => true,
-      () => false,
-    );
-    await access(exists ? file : dirname(resolve(file)), constants.W_OK);
-  };
-  await attempt().catch((cause: unknown) => cannot("written", file, cause));
+  try {
+    const existed = existsSync(file);
+    await (await open(file, "a")).close();
+    if (!existed) await rm(file);
+  } catch (cause) {
+    cannot("written", file, cause);
+  }
 }
 
 export async function writeText(file: string, text: string): Promise<void> {

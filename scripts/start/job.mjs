@@ -1,8 +1,8 @@
 // The job behind `npm start`, written as a program that uses the package: load, read, continue, measure, report.
-import { constants } from "node:fs";
-import { access, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { open, rm, writeFile } from "node:fs/promises";
 import { cpus } from "node:os";
-import { dirname, join, relative, resolve } from "node:path";
+import { join, relative } from "node:path";
 import { loadModel, machine, memory } from "longspan";
 import {
   linearScaling,
@@ -37,10 +37,15 @@ function describeMachine() {
   return { processor, isa, threads };
 }
 
+/** Fails now rather than after minutes of work. */
 async function requireWritable(file) {
-  await access(dirname(resolve(file)), constants.W_OK).catch((cause) => {
+  try {
+    const existed = existsSync(file);
+    await (await open(file, "a")).close();
+    if (!existed) await rm(file);
+  } catch (cause) {
     throw new Error(`the report cannot be written to ${file}: ${cause.code}`, { cause });
-  });
+  }
 }
 
 async function tokensOf(model, text) {
