@@ -23,7 +23,7 @@ function build() {
   const jobs = process.env.LONGSPAN_BUILD_JOBS ?? String(availableParallelism());
   const switches = [`-DLONGSPAN_SANITIZE=${name}`, `-DLONGSPAN_OUTPUT=${join(folder, "out")}`];
   return (
-    run("cmake", ["-S", root, "-B", folder, "-DCMAKE_BUILD_TYPE=RelWithDebInfo", ...switches]) === 0 &&
+    run("cmake", ["-S", root, "-B", folder, "-DCMAKE_BUILD_TYPE=Release", ...switches]) === 0 &&
     run("cmake", ["--build", folder, "--parallel", jobs]) === 0
   );
 }
