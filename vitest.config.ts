@@ -2,13 +2,15 @@ import { defineConfig } from "vitest/config";
 
 const isas = ["avx512bf16", "avx512", "avx2", "baseline", "neon"];
 
+const slow = process.env.LONGSPAN_SANITIZED !== undefined;
+
 // Each file in its own process: a native fault then names the file, and budgets set by one file do not reach the next.
 // test/isa runs once per instruction set, where the machine has it.
 export default defineConfig({
   test: {
     pool: "forks",
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: slow ? 600_000 : 60_000,
+    hookTimeout: slow ? 600_000 : 60_000,
     projects: [
       { extends: true, test: { name: "suite", include: ["test/**/*.test.ts"], exclude: ["test/isa/**"] } },
       ...isas.map((isa) => ({

@@ -271,6 +271,7 @@ void finishRow(const DecodePlan& plan, const float* states, int64_t chunkStride,
 }
 
 void decodeAttention(const AttentionArgs& args, Parallel& parallel) {
+  if (args.q.shape[0] * args.q.shape[1] * args.q.shape[2] == 0) return;
   DecodePlan plan = planDecode(args);
   int64_t batch = args.q.shape[0], headsPerItem = plan.headsInside ? plan.numKVHeads : 1;
   int64_t headItems = plan.numKVHeads / headsPerItem, headStates = plan.rows * plan.stateStride;
