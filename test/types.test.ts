@@ -4,7 +4,7 @@ import {
   type AttentionPart,
   type DType,
   flashAttention,
-  LongspanError,
+  type LongspanError,
   mergeAttention,
   type OutOfMemoryError,
   patterns,
