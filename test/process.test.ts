@@ -142,7 +142,7 @@ describe("worker threads", () => {
   });
 
   it("come and go while the main thread has no part in it", async () =>
-    expect(await run([program("only-workers")])).toMatchObject({ code: 0, stdout: "32", stderr: "" }));
+    expect(await run([program("only-workers")])).toMatchObject({ code: 0, stdout: "20", stderr: "" }));
 });
 
 describe("memory", () => {
@@ -158,25 +158,25 @@ describe("memory", () => {
 
 describe("the event loop", () => {
   it("stays free during long ops", async () => {
-    const x = new Tensor("float32", new Float32Array(6144 * 512).fill(1), [1, 6144, 8, 64]);
+    const x = new Tensor("float32", new Float32Array(4096 * 512).fill(1), [1, 4096, 8, 64]);
     await softmax(x.narrow(1, 0, 1)).data();
-    let [worst, last, running] = [0, performance.now(), true];
+    let [last, running] = [performance.now(), true];
+    const lags: number[] = [];
     const reading = flashAttention(x, x, x)
       .data()
       .finally(() => {
         running = false;
       });
-    let ticks = 0;
     while (running) {
       await new Promise((resolve) => setTimeout(resolve, 1));
       const now = performance.now();
-      worst = Math.max(worst, now - last);
+      lags.push(now - last);
       last = now;
-      ticks++;
     }
     await reading;
-    expect(ticks).toBeGreaterThan(5);
-    expect(worst).toBeLessThan(200); // two cores that others use too; the bench prints the real figure
+    lags.sort((a, b) => a - b);
+    expect(lags.length).toBeGreaterThan(10);
+    expect(lags[Math.floor(lags.length * 0.9)]).toBeLessThan(50); // cores that others use too; the bench has the figure
   });
 });
 
