@@ -51,12 +51,22 @@ void beginItem(const FlashPlan& plan, const FlashItem& item, const Pattern& patt
     int ends[4] = {range.begin, range.end, range.begin2, range.end2};
     for (int n = 0; n < 4; ++n) rows.ranges[n][r] = ends[n];
   }
-  int64_t outSize = padded * plan.outDims;
-  for (int64_t i = 0; i < outSize; i += lanes) store(s.out + i, Vec{});
   for (int64_t r = 0; r < padded; r += lanes) {
     store(s.maximum + r, broadcast(-__FLT_MAX__));
     store(s.sum + r, Vec{});
   }
+  for (int64_t n = 0; n < padded / subtileRows; ++n) s.begun[n] = false;
+}
+
+// O = 0 in the subtiles that saw no key, or in one
+LONGSPAN_INLINE void clearSubtile(const FlashPlan& plan, int64_t firstRow, FlashScratch& s) {
+  float* out = s.out + firstRow * plan.outDims;
+  for (int64_t i = 0; i < plan.outDims * subtileRows; i += lanes) store(out + i, Vec{});
+  s.begun[firstRow / subtileRows] = true;
+}
+LONGSPAN_INLINE void clearUnbegun(const FlashPlan& plan, FlashScratch& s) {
+  for (int64_t row = 0; row < s.rows.count; row += subtileRows)
+    if (!s.begun[row / subtileRows]) clearSubtile(plan, row, s);
 }
 
 // Which blocks and columns of the tile the subtile from firstRow on sees
@@ -111,6 +121,11 @@ void attendSubtile(const FlashPlan& plan, const Rows& keys, const ScoreChange* c
     store(s.alpha + j, alpha);
     store(sum + j, load(sum + j) * alpha);
   }
+  // The first keys of all columns at once begin O; else it begins as 0.
+  bool whole = cover.numSegments == 1 && cover.segments[0].endColumn - cover.segments[0].firstColumn == subtileColumns;
+  bool begins = whole && !s.begun[firstRow / subtileRows];
+  if (!whole && !s.begun[firstRow / subtileRows]) clearSubtile(plan, firstRow, s);
+  s.begun[firstRow / subtileRows] = true;
   for (int n = 0; n < cover.numSegments; ++n) {
     const FlashSegment& segment = cover.segments[n];
     int first = segment.firstBlock * keysPerBlock, count = (segment.endBlock - segment.firstBlock) * keysPerBlock;
@@ -119,8 +134,8 @@ void attendSubtile(const FlashPlan& plan, const Rows& keys, const ScoreChange* c
       exponentiate<Products, First, Last>(s.scores + first * subtileRows, probabilities, count, maximum,
                                           plan.exponentScale, sum);
       valueBlock<Products, First, Last>(s.values + first / Products::perUnit * dimsPerBlock, plan.panelPitch,
-                                        plan.outDims / dimsPerBlock, probabilities, count / Products::perUnit, s.alpha,
-                                        s.out + firstRow * plan.outDims);
+                                        plan.outDims / dimsPerBlock, probabilities, count / Products::perUnit,
+                                        begins ? nullptr : s.alpha, s.out + firstRow * plan.outDims);
       for (int j = First; j < Last; ++j) store(s.alpha + j * lanes, broadcast(1.f));  // O is rescaled once a tile
     });
   }
@@ -151,8 +166,11 @@ void attendTile(const AttentionArgs& args, const FlashPlan& plan, const FlashIte
   FlashCover cover;
   ScoreChangeBuffers buffers;
   packTile<Products>(args, plan, item, keys, s);
-  for (int64_t row = 0; row < s.rows.count; row += subtileRows) {
-    coverSubtile(pattern, walk, row, keys, s, cover);
+  int perHead = s.rows.positions.count;  // heads share the cover where subtiles hold one head each
+  int heads = perHead % subtileRows == 0 ? plan.headsPerItem : 1, numSubtiles = ceilDiv(s.rows.count, subtileRows);
+  for (int n = 0; n < numSubtiles; ++n) {
+    int64_t row = n % heads * int64_t(perHead) + n / heads * subtileRows;
+    if (n % heads == 0) coverSubtile(pattern, walk, row, keys, s, cover);
     if (!cover.numSegments) continue;
     ScoreChange change;
     if (plan.adjusts) change = scoreChange(args, plan, item, row, s, buffers);
@@ -161,11 +179,10 @@ void attendTile(const AttentionArgs& args, const FlashPlan& plan, const FlashIte
 }
 
 LONGSPAN_INLINE FlashAhead lookAhead(const AttentionArgs& args, const FlashPlan& plan, const FlashItem& item,
-                                     const Rows& rows, int numRows) {
+                                     const Rows& rows, int numFetches) {
   const TensorView &k = args.k, &v = args.v;
   if (args.cache.slabs) return {nullptr, nullptr, 0, 0, 0, 0, rows, 0, 0};  // the hardware follows its one stream
   int64_t size = k.dtype == DType::Float32 ? 4 : 2;
-  int blocks = longspan::ceilDiv(numRows, subtileRows) * FlashCover::maxBlocks;
   return {k.as<char>() + (item.batch * k.strides[0] + item.kvHead * k.strides[2]) * size,
           v.as<char>() + (item.batch * v.strides[0] + item.kvHead * v.strides[2]) * size,
           k.strides[1] * size,
@@ -174,8 +191,39 @@ LONGSPAN_INLINE FlashAhead lookAhead(const AttentionArgs& args, const FlashPlan&
           v.strides[3] == 1 ? plan.valueDim * size : 0,
           rows,
           0,
-          longspan::ceilDiv(rows.count, blocks)};
+          longspan::ceilDiv(rows.count, numFetches)};
 }
+
+// The key tiles of an item, or of its part, one after the other
+struct FlashKeys {
+  const Pattern& pattern;
+  const PatternWalk& walk;
+  const Rows& queries;
+  int next, end;
+  int endKey;  // no query sees it or a later one
+
+  FlashKeys(const FlashPlan& plan, const FlashItem& item, const Pattern& p, const PatternWalk& w, const FlashScratch& s)
+      : pattern(p), walk(w), queries(s.rows.positions), endKey(plan.seqLenKV) {
+    end = walk.endKeyTile(pattern, queries, tileKV);
+    next = walk.nextKeyTile(pattern, queries, 0, tileKV);
+    int64_t first = next < 0 ? end : next, span = end - first;
+    next = int(first + span * item.part / plan.numParts);
+    end = int(first + span * (item.part + 1) / plan.numParts);
+    if (!walk.ranges) return;
+    endKey = 0;
+    for (int i = 0; i < queries.count; ++i)
+      endKey = longspan::maxOf(endKey, longspan::maxOf(s.rangeOf[i].end, s.rangeOf[i].end2));
+  }
+  Rows take() {  // no rows: the end
+    for (; (next = walk.nextKeyTile(pattern, queries, next, tileKV)) >= 0 && next < end; ++next) {
+      Rows rows = walk.keyRows(pattern, next, tileKV);
+      if (!rows.index && rows.stride == 1) rows.count = longspan::minOf(rows.count, endKey - rows.start);
+      if (rows.count > 0) return ++next, rows;
+    }
+    next = end;
+    return Rows{};
+  }
+};
 
 // O, maximum and sum of the item, in its thread's scratch
 template <class Products>
@@ -187,24 +235,17 @@ bool attendItem(const AttentionArgs& args, const FlashPlan& plan, const FlashIte
   if (item.tile >= walk.numQueryTiles(pattern, plan.tileQ)) return false;
   beginItem(plan, item, pattern, walk, s);
   if (!s.rows.count) return false;
+  FlashKeys tiles(plan, item, pattern, walk, s);
+  Rows keys = tiles.take();
+  s.ahead = lookAhead(args, plan, item, keys, longspan::ceilDiv(s.rows.count, lanes));
   withDType<Products>(args.q.dtype, [&]<class T>(T*) { packTileQueries<Products, T>(args, plan, item.batch, s); });
-  const Rows& queries = s.rows.positions;
-  int end = walk.endKeyTile(pattern, queries, tileKV), first = walk.nextKeyTile(pattern, queries, 0, tileKV);
-  if (first < 0) return true;
-  int64_t span = end - first;
-  int begin = first + int(span * item.part / plan.numParts);
-  end = first + int(span * (item.part + 1) / plan.numParts);
-  auto nextRows = [&] {  // of the tile `begin` or the first after it that has any
-    for (; (begin = walk.nextKeyTile(pattern, queries, begin, tileKV)) >= 0 && begin < end; ++begin)
-      if (Rows rows = walk.keyRows(pattern, begin, tileKV); rows.count > 0) return ++begin, rows;
-    begin = end;
-    return Rows{};
-  };
-  for (Rows keys = nextRows(); keys.count > 0; keys = s.ahead.rows) {
+  int numBlocks = longspan::ceilDiv(s.rows.count, subtileRows) * FlashCover::maxBlocks;
+  for (; keys.count > 0; keys = s.ahead.rows) {
     if (parallel.cancelled()) return false;
-    s.ahead = lookAhead(args, plan, item, nextRows(), s.rows.count);
+    s.ahead = lookAhead(args, plan, item, tiles.take(), numBlocks);
     attendTile<Products>(args, plan, item, pattern, walk, keys, s);
   }
+  clearUnbegun(plan, s);
   return true;
 }
 
@@ -255,6 +296,7 @@ void flashAttentionAs(const AttentionArgs& args, Parallel& parallel) {
     if (item.tile >= walk.numQueryTiles(pattern, plan.tileQ)) return;
     beginItem(plan, item, pattern, walk, s);
     if (!s.rows.count) return;
+    clearUnbegun(plan, s);
     for (int part = 0; part < plan.numParts; ++part)
       mergePart(plan, parts + (slot * plan.numParts + part) * partSize, s);
     finishItem<Products>(args, plan, item, s);

@@ -27,6 +27,7 @@ void packTileQueries(const AttentionArgs& args, const FlashPlan& plan, int batch
   for (int64_t r0 = 0; r0 < numRows; r0 += lanes) {
     float* out = s.queries + r0 / subtileRows * plan.keyPitch * subtileRows + r0 % subtileRows;
     const T* row[lanes];
+    s.ahead.fetch();
     for (int i = 0; i < lanes; ++i)
       row[i] = base + s.rows.position[r0 + i] * q.strides[1] + s.rows.head[r0 + i] * q.strides[2];
     for (int64_t u = 0; u < plan.units; u += lanes) {

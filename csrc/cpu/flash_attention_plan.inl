@@ -129,6 +129,7 @@ struct FlashScratch {
   float* stage;          // 8 rows of 256 values
   KeyRange* rangeOf;     // [tileQ]
   uint64_t* words;       // [tileKV] which rows of the subtile see a key
+  bool* begun;           // [subtile] O holds something
   FlashRows rows;
   FlashAhead ahead;
   int64_t bytes;
@@ -153,6 +154,7 @@ LONGSPAN_INLINE FlashScratch layOutFlash(const FlashPlan& plan, unsigned char* b
   s.stage = (float*)take(8 * 256, 4);
   s.rangeOf = (KeyRange*)take(plan.tileQ, sizeof(KeyRange));
   s.words = (uint64_t*)take(tileKV, 8);
+  s.begun = (bool*)take(plan.queryRows / subtileRows, 1);
   s.rows.position = (int*)take(plan.queryRows, 4);
   s.rows.head = (int*)take(plan.queryRows, 4);
   for (int*& r : s.rows.ranges) r = (int*)take(plan.queryRows, 4);

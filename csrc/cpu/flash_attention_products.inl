@@ -63,7 +63,7 @@ template <class Products, int First, int Last>
   }
 }
 
-// out [dims][subtileRows] = alpha · out + values [dims / 4][panelPitch: units][4]^T · probabilities
+// out [dims][subtileRows] = alpha · out (without alpha: 0) + values [dims / 4][panelPitch: units][4]^T · probabilities
 // [units][subtileRows]
 template <class Products, int First, int Last>
 [[gnu::noinline]] void valueBlock(const float* values, int64_t panelPitch, int64_t numPanels,
@@ -75,9 +75,9 @@ template <class Products, int First, int Last>
     Vec sums[dimsPerBlock][columns];
 #pragma GCC unroll 4
     for (int j = 0; j < columns; ++j) {
-      Vec a = load(alpha + (First + j) * lanes);
+      Vec a = alpha ? load(alpha + (First + j) * lanes) : Vec{};
 #pragma GCC unroll 4
-      for (int i = 0; i < dimsPerBlock; ++i) sums[i][j] = a * load(out + i * subtileRows + j * lanes);
+      for (int i = 0; i < dimsPerBlock; ++i) sums[i][j] = alpha ? a * load(out + i * subtileRows + j * lanes) : Vec{};
     }
 #pragma GCC unroll 2
     for (int64_t u = 0; u < units; ++u) {
