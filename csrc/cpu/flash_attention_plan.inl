@@ -1,9 +1,10 @@
 // How a call of flash attention is cut: into items (batch, KV head, query tile, part of the keys), and what an item
 // keeps in the scratch of its thread. Everything follows from lengths alone, never from the number of threads.
 
-constexpr int tileKV = 192;             // a multiple of keysPerBlock, of 8 and of lanes; 96 and 384 were slower
-constexpr int rowsPerItem = 512;        // query rows that share one packed K/V tile; packing costs 4 % then
-constexpr int enoughItems = 64;         // below it, smaller tiles, then parts of the keys: balance for up to 16 threads
+constexpr int tileKV = 192;       // a multiple of keysPerBlock, of 8 and of lanes; 96 and 384 were slower
+constexpr int rowsPerItem = 512;  // query rows that share one packed K/V tile; packing costs 4 % then
+constexpr int enoughItems = 64;   // below it smaller tiles, down to leastRows, then parts of the keys; fits 16 threads
+constexpr int leastRows = 256;    // 128 lost 2 to 3 % to packing at 1024, 8/8 heads
 constexpr int64_t partBytes = 4 << 20;  // of all parts together
 
 LONGSPAN_INLINE int64_t roundUp(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
@@ -36,7 +37,7 @@ LONGSPAN_INLINE int positionsPerTile(const FlashPlan& plan, int64_t itemsPerTile
   int positions = longspan::maxOf(rows / plan.headsPerItem, 1);
   if (positions >= subtileRows) positions = int(roundUp(positions - subtileRows / 2, subtileRows));
   while (itemsPerTile * ceilDiv(plan.seqLenQ, positions) < enoughItems && positions >= 2 * subtileRows &&
-         positions * plan.headsPerItem > 128)
+         positions * plan.headsPerItem > leastRows)
     positions = int(roundUp(positions / 2, subtileRows));
   return longspan::maxOf(longspan::minOf(positions, plan.seqLenQ), 1);
 }
