@@ -1,7 +1,7 @@
 // One decode step: attention of one query over a long past, caches evicted between runs; share of a plain read.
 import { flashAttention, idle } from "../dist/index.js";
 import { native } from "../dist/binding.js";
-import { ceilings, evictCaches, median, random } from "./measure.mjs";
+import { evictCaches, median, random } from "./measure.mjs";
 
 const numHeads = 32;
 const numKVHeads = 8;
@@ -44,11 +44,27 @@ function fromTensors(dtype, seqLenKV) {
   };
 }
 
+/** A plain read of as many bytes by the same way: enqueued, run by all threads, awaited; caches evicted as well. */
+async function plainReadSeconds(bytes, budget) {
+  const memory = random("float32", [bytes / 4]);
+  const seconds = await median(
+    async () => {
+      const out = native.plainRead(memory);
+      await idle();
+      out.dispose();
+    },
+    { budget, between: evictCaches },
+  );
+  memory.dispose();
+  return seconds;
+}
+
 export async function measure({ source, dtype, seqLenKV }, { budget }) {
   const q = random(dtype, [1, 1, numHeads, headDim], 1);
   const past = source === "cache" ? fromCache(dtype, seqLenKV) : fromTensors(dtype, seqLenKV);
+  const bytes = 2 * seqLenKV * numKVHeads * headDim * (dtype === "float32" ? 4 : 2);
   await idle();
-  const { read: readBefore } = await ceilings();
+  const before = await plainReadSeconds(bytes, budget / 2);
   const seconds = await median(
     async () => {
       const out = past.run(q);
@@ -57,10 +73,9 @@ export async function measure({ source, dtype, seqLenKV }, { budget }) {
     },
     { budget, between: evictCaches },
   );
-  const { read: readAfter } = await ceilings();
+  const after = await plainReadSeconds(bytes, budget / 2);
   past.drop();
   q.dispose();
-  const bytes = 2 * seqLenKV * numKVHeads * headDim * (dtype === "float32" ? 4 : 2);
-  const ceiling = (readBefore + readAfter) / 2;
+  const ceiling = (2 * bytes) / (before + after);
   return { seconds, rate: bytes / seconds, unit: "B/s", share: bytes / seconds / ceiling, ceiling };
 }

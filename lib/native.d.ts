@@ -111,5 +111,7 @@ export function setMemoryBudget(bytes: number): void;
 export function setQueueBytes(bytes: number): void;
 /** Compute threads; 0 for the default. */
 export function setThreads(threads: number): void;
+/** Reads the tensor's bytes once, to measure against. */
+export function plainRead(tensor: Tensor): Tensor;
 /** [float32 FLOP/s, bfloat16 FLOP/s, bytes read per second] of this machine, measured now. */
 export function ceilings(): Tensor;

@@ -124,6 +124,11 @@ struct Ceilings {  // what this machine can do, measured now with this ISA; for 
   double float32FlopsPerSecond, bfloat16FlopsPerSecond, readBytesPerSecond;
 };
 
+struct ReadArgs {  // a plain read of memory: what a kernel bound by bandwidth is measured against
+  const void* data;
+  int64_t bytes;
+};
+
 struct Backend {
   const char* name;       // "avx512bf16", "cuda", ...
   bool (*isSupported)();  // by the processor we run on
@@ -143,6 +148,7 @@ struct Backend {
   void (*mergeAttention)(const MergeArgs&, Parallel&);
   void (*cacheAppend)(const CacheAppendArgs&, Parallel&);
   void (*ceilings)(Ceilings&, Parallel&);
+  void (*read)(const ReadArgs&, Parallel&);
 };
 
 }  // namespace longspan

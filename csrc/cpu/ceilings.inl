@@ -7,14 +7,14 @@ LONGSPAN_INLINE double secondsNow() {
   return double(now.tv_sec) + 1e-9 * double(now.tv_nsec);
 }
 
-// The shortest of the runs of `count` items that fit into some 200 ms, long enough for every thread to wake: other work
-// on the machine only ever adds time.
+// The shortest of the runs that fit into some 200 ms, long enough for every thread to wake: other work on the machine
+// only ever adds time.
 template <class F>
-LONGSPAN_INLINE double shortestRun(Parallel& parallel, int64_t count, const F& item) {
+LONGSPAN_INLINE double shortestOf(Parallel& parallel, const F& run) {
   double shortest = 1e30;
   for (double start = secondsNow(), now = start; now - start < 0.2 && !parallel.cancelled();) {
     const double begin = now;
-    parallelFor(parallel, count, item);
+    run();
     now = secondsNow();
     shortest = now - begin < shortest ? now - begin : shortest;
   }
@@ -55,27 +55,46 @@ template <class Product>
 double flopsPerSecond(Parallel& parallel) {
   parallel.reserveScratch(parallel, 64, 0);
   const int64_t items = productItemsPerThread * parallel.numThreads;
-  const double seconds = shortestRun(parallel, items, [&](int64_t, int thread) {
-    multiplyInRegisters<Product>((float*)parallel.threadScratch(parallel, thread));
+  const double seconds = shortestOf(parallel, [&] {
+    parallelFor(parallel, items, [&](int64_t, int thread) {
+      multiplyInRegisters<Product>((float*)parallel.threadScratch(parallel, thread));
+    });
   });
   return double(items) * productSteps * numChains * lanes * Product::flopsPerLane / seconds;
 }
 
-double readBytesPerSecond(Parallel& parallel) {
-  constexpr size_t bytes = size_t(256) << 20, chunk = size_t(1) << 20;  // more than a last-level cache holds
-  parallel.reserveScratch(parallel, 64, bytes);
-  char* memory = (char*)parallel.sharedScratch(parallel);
-  parallelFor(parallel, bytes / chunk, [&](int64_t item, int) { __builtin_memset(memory + item * chunk, 1, chunk); });
-  const double seconds = shortestRun(parallel, bytes / chunk, [&](int64_t item, int thread) {
-    const int32_t* p = (const int32_t*)(memory + item * chunk);
+constexpr int64_t readChunkBytes = 1 << 20;
+
+// Loads every byte of [data, data + bytes) once and adds it to a sum that nobody needs but the compiler.
+LONGSPAN_INLINE void readOnce(const void* data, int64_t bytes, Parallel& parallel) {
+  parallelFor(parallel, (bytes + readChunkBytes - 1) / readChunkBytes, [&](int64_t item, int thread) {
+    const char* chunk = (const char*)data + item * readChunkBytes;
+    const int64_t values = min(readChunkBytes, bytes - item * readChunkBytes) / 4;
+    const int32_t* p = (const int32_t*)chunk;
     VecInt sums[4] = {};
-    for (size_t i = 0; i < chunk / 4; i += 4 * lanes) {
+    int64_t i = 0;
+    for (; i + 4 * lanes <= values; i += 4 * lanes) {
 #pragma GCC unroll 4
       for (int j = 0; j < 4; ++j) sums[j] += *(const UnalignedVecInt*)(p + i + j * lanes);
     }
-    *(VecInt*)parallel.threadScratch(parallel, thread) = sums[0] + sums[1] + sums[2] + sums[3];
+    VecInt* total = (VecInt*)parallel.threadScratch(parallel, thread);
+    *total = sums[0] + sums[1] + sums[2] + sums[3];
+    for (; i < values; ++i) (*total)[0] += p[i];
   });
-  return double(bytes) / seconds;
+}
+
+void read(const ReadArgs& args, Parallel& parallel) {
+  parallel.reserveScratch(parallel, 64, 0);
+  readOnce(args.data, args.bytes, parallel);
+}
+
+double readBytesPerSecond(Parallel& parallel) {
+  constexpr int64_t bytes = int64_t(256) << 20;  // more than a last-level cache holds
+  parallel.reserveScratch(parallel, 64, bytes);
+  char* memory = (char*)parallel.sharedScratch(parallel);
+  parallelFor(parallel, bytes / readChunkBytes,
+              [&](int64_t item, int) { __builtin_memset(memory + item * readChunkBytes, 1, readChunkBytes); });
+  return double(bytes) / shortestOf(parallel, [&] { readOnce(memory, bytes, parallel); });
 }
 
 void ceilings(Ceilings& result, Parallel& parallel) {

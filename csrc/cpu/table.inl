@@ -54,4 +54,5 @@ constexpr Backend table = {
     .mergeAttention = mergeAttention,
     .cacheAppend = cacheAppend,
     .ceilings = ceilings,
+    .read = read,
 };

@@ -72,6 +72,7 @@ void defineMachine(Exports& exports) {
   exports.define<setMemoryBudget>("setMemoryBudget", {"bytes"}, "An own limit besides the system's; 0 for none.");
   exports.define<setQueueBytes>("setQueueBytes", {"bytes"}, "Limit of pending output bytes.");
   exports.define<setThreads>("setThreads", {"threads"}, "Compute threads; 0 for the default.");
+  exports.define<plainRead>("plainRead", {"tensor"}, "Reads the tensor's bytes once, to measure against.");
   exports.define<ceilings>("ceilings",
                            "[float32 FLOP/s, bfloat16 FLOP/s, bytes read per second] of this machine, measured now.");
 }

@@ -5,6 +5,7 @@
 #include "../core/plugin.h"
 #include "../core/shape.h"
 #include "enqueue.h"
+#include "ops.h"
 
 namespace longspan {
 
@@ -59,6 +60,15 @@ Tensor ceilings() {
     values[0] = float(measured.float32FlopsPerSecond);
     values[1] = float(measured.bfloat16FlopsPerSecond);
     values[2] = float(measured.readBytesPerSecond);
+  });
+  return out;
+}
+
+Tensor plainRead(const Tensor& given) {
+  Tensor tensor = contiguous(given), out = newOutput("plainRead", DType::Int32, {1});
+  enqueue("plainRead", {&tensor}, {&out}, [tensor, out](const Backend& table, Parallel& parallel) {
+    table.read({tensor.data(), tensor.bytes()}, parallel);
+    *static_cast<int32_t*>(out.data()) = 0;
   });
   return out;
 }

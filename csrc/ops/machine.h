@@ -54,5 +54,7 @@ void setQueueBytes(double bytes);
 void setThreads(int64_t threads);
 // [float32 FLOP/s, bfloat16 FLOP/s, bytes read per second], measured now with the kernels in use.
 Tensor ceilings();
+// Loads every byte of a contiguous tensor once, for comparison; the result [1] only says when.
+Tensor plainRead(const Tensor& tensor);
 
 }  // namespace longspan
