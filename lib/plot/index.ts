@@ -1,4 +1,4 @@
 // Plots as SVG text, for reports: `longspan/plot`.
 export { type Figure, type FigureSize, figure } from "./figure.js";
-export { type LinePlot, linePlot, type PlotSize, type Series } from "./line-plot.js";
+export { type LinePlot, linePlot, type PlotSize, type Series, palette } from "./line-plot.js";
 export type { AxisOptions, ScaleKind } from "./scale.js";

@@ -1,22 +1,30 @@
 // longspan-report.svg: what was measured, and what it means, on one page.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { figure } from "longspan/plot";
+import { figure, palette } from "longspan/plot";
 import { root } from "../tree.mjs";
 import { count } from "./show.mjs";
 
 const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 const percent = (share) => `${Math.round(100 * share)} %`;
 
-function perplexityPlot({ rows, lengths, trained, methods, tokens, unseen }) {
+const methods = [];
+/** The same method has the same colour in every plot. */
+function colorOf(name) {
+  if (!methods.includes(name)) methods.push(name);
+  return palette[methods.indexOf(name) % palette.length];
+}
+
+function perplexityPlot({ rows, lengths, trained, methods: names, tokens, unseen }) {
   const text = unseen ? "the book's last 8 %, which the model was not trained on" : "the text's last 8 %";
   return {
     title: "Prediction gets worse beyond the trained length, unless attention is kept local",
     y: { label: "perplexity: lower is better (logarithmic)", scale: "log" },
     x: { label: "tokens per window (trained length ×1 to ×16)", scale: "log", ticks: lengths, format: count },
     marks: [{ x: trained, label: `trained length, ${trained}` }],
-    series: methods.map((name) => ({
+    series: names.map((name) => ({
       name,
+      color: colorOf(name),
       points: rows.filter(({ method }) => method === name).map(({ length, perplexity }) => [length, perplexity]),
     })),
     caption:
@@ -43,7 +51,11 @@ function retrievalPlot({ series, probesPerLength, trained }) {
       format: count,
     },
     marks: [{ x: trained, label: `trained length, ${trained}` }],
-    series: series.map(({ name, rows }) => ({ name, points: rows.map(({ length, accuracy }) => [length, accuracy]) })),
+    series: series.map(({ name, rows }) => ({
+      name,
+      color: colorOf(name),
+      points: rows.map(({ length, accuracy }) => [length, accuracy]),
+    })),
     caption:
       `${probesPerLength} questions at each length, the fact at five depths in turn, four other facts beside it. The model has two layers whose ` +
       "weights were written by hand to look a name up, so only positions can go wrong: over long distances RoPE's rotations fall out of step. " +
