@@ -61,6 +61,17 @@ constexpr int rowsPerScoreTile = 2, scoreChains = 1, valueTile = 8;
 constexpr int valueVecs = minOf(valueTile, panelValues / lanes);  // of one row
 constexpr int rowsPerValueTile = valueTile / valueVecs;
 
+// f(first row, how many as a compile-time number) in steps of `most`, most / 2 … 1
+template <int number>
+struct Number {
+  static constexpr int value = number;
+};
+template <int most, class F>
+LONGSPAN_INLINE void forRowTiles(int rows, const F& f, int first = 0) {
+  for (; rows - first >= most; first += most) f(first, Number<most>{});
+  if constexpr (most > 1) forRowTiles<most / 2>(rows, f, first);
+}
+
 struct DecodeBlock {  // one block of keys, and the rows that look at it
   const void *keys, *values;
   const void* query;  // [rows][queryStride] factors
@@ -87,7 +98,7 @@ LONGSPAN_INLINE void scoreGroup(const typename U::Element* keys, const typename 
       typename U::Operand k[vecs];
 #pragma GCC unroll 4
       for (int v = 0; v < vecs; ++v) k[v] = U::loaded(keys + ((u + chain) * 16 + v * lanes) * unit);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
         typename U::Operand q = U::spread(query + r * queryStride + (u + chain) * U::factorsPerUnit);
 #pragma GCC unroll 4
@@ -95,7 +106,7 @@ LONGSPAN_INLINE void scoreGroup(const typename U::Element* keys, const typename 
       }
     }
   }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
     for (int v = 0; v < vecs; ++v) {
@@ -113,15 +124,9 @@ LONGSPAN_INLINE void scoreBlock(const DecodeBlock& b) {
     auto* keys = (const typename U::Element*)b.keys + int64_t(group) * 16 * b.keyDim;
     auto* query = (const typename U::Factor*)b.query;
     float* scores = b.scores + group * 16;
-    int r = 0;
-    for (; r + rowsPerScoreTile <= b.rows; r += rowsPerScoreTile)
-      scoreGroup<U, rowsPerScoreTile>(keys, query + r * b.queryStride, b.queryStride, units, scores + r * cacheKeys);
-    if constexpr (rowsPerScoreTile == 4)
-      if (b.rows - r >= 2) {
-        scoreGroup<U, 2>(keys, query + r * b.queryStride, b.queryStride, units, scores + r * cacheKeys);
-        r += 2;
-      }
-    if (r < b.rows) scoreGroup<U, 1>(keys, query + r * b.queryStride, b.queryStride, units, scores + r * cacheKeys);
+    forRowTiles<rowsPerScoreTile>(b.rows, [&]<class R>(int r, R) {
+      scoreGroup<U, R::value>(keys, query + r * b.queryStride, b.queryStride, units, scores + r * cacheKeys);
+    });
   }
 }
 
@@ -156,16 +161,9 @@ template <class U, int N>
 LONGSPAN_INLINE void addValuesOfRows(const typename U::Element* values, int width, const DecodeBlock& b, int dim) {
   auto* p = (const typename U::Factor*)b.probabilities;
   float* output = b.state + dim;
-  int r = 0;
-  for (; r + rowsPerValueTile <= b.rows; r += rowsPerValueTile)
-    addValues<U, rowsPerValueTile, N>(values, width, p + r * cacheKeys, output + r * b.stateStride, b.stateStride);
-  if constexpr (rowsPerValueTile == 4)
-    if (b.rows - r >= 2) {
-      addValues<U, 2, N>(values, width, p + r * cacheKeys, output + r * b.stateStride, b.stateStride);
-      r += 2;
-    }
-  for (; r < b.rows; ++r)
-    addValues<U, 1, N>(values, width, p + r * cacheKeys, output + r * b.stateStride, b.stateStride);
+  forRowTiles<rowsPerValueTile>(b.rows, [&]<class R>(int r, R) {
+    addValues<U, R::value, N>(values, width, p + r * cacheKeys, output + r * b.stateStride, b.stateStride);
+  });
 }
 
 template <class U>

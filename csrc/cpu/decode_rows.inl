@@ -129,22 +129,6 @@ void addRows(const T* values, int64_t keyStride, const typename U::Factor* p, fl
     for (int n = 0; n < N; ++n) store(output + r * outputStride + n * lanes, acc[r][n]);
 }
 
-// f(first row, how many as a compile-time number) in steps of 4, 2 and 1
-template <int number>
-struct Number {
-  static constexpr int value = number;
-};
-template <class F>
-LONGSPAN_INLINE void forRowTiles(int rows, const F& f) {
-  int r = 0;
-  for (; r + 4 <= rows; r += 4) f(r, Number<4>{});
-  if (rows - r >= 2) {
-    f(r, Number<2>{});
-    r += 2;
-  }
-  if (r < rows) f(r, Number<1>{});
-}
-
 // Are these products for the shapes at hand? With 16 registers or 4 lanes packing is as good for the values.
 template <class U, class T>
 LONGSPAN_INLINE bool scoresFromRows(const DecodeBlock& b, int dim) {
@@ -158,7 +142,7 @@ LONGSPAN_INLINE bool valuesFromRows(const DecodeBlock& b, int dim) {
 template <class U, class T>
 LONGSPAN_INLINE void scoreByRows(const DecodeBlock& b, TensorRows<T> keys, const PrefetchNext& prefetch) {
   auto* query = (const typename U::Factor*)b.query;
-  forRowTiles(b.rows, [&]<class R>(int r, R) {
+  forRowTiles<4>(b.rows, [&]<class R>(int r, R) {
     auto* q = query + r * b.queryStride;
     if (r == 0)
       scoreRows<U, T, R::value>(keys, q, b.queryStride, b.keyDim, b.scores, prefetch);
@@ -171,7 +155,7 @@ template <class U, class T>
 LONGSPAN_INLINE void addByRows(const DecodeBlock& b, TensorRows<T> values, const PrefetchNext& prefetch) {
   constexpr int widest = 64 / lanes, narrowest = RowOperand<U, T>::keysPerStep * 16 / lanes;
   auto* p = (const typename U::Factor*)b.probabilities;
-  forRowTiles(b.rows, [&]<class R>(int r, R) {
+  forRowTiles<4>(b.rows, [&]<class R>(int r, R) {
     auto* weights = p + r * cacheKeys;
     float* output = b.state + r * b.stateStride;
     int d = 0;

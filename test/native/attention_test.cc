@@ -219,7 +219,7 @@ static void run(const Case& c, DType dtype, DType kvDType) {
   std::vector<Row> dense;
   double naiveError = 0, largest = 0;
   // the few rows of decoding meet bfloat16 keys as bfloat16
-  bool fewRows = c.seqLenQ * c.numHeads / c.numKVHeads <= 16 && kvDType == DType::BFloat16;
+  bool fewRows = c.seqLenQ * c.numHeads / c.numKVHeads <= 48 && kvDType == DType::BFloat16;
   for (int b = 0; b < c.batch; ++b)
     for (int h = 0; h < c.numHeads; ++h)
       for (int i = 0; i < c.seqLenQ; ++i) {
@@ -324,6 +324,11 @@ int main(int argc, char** argv) {
       {"padded rows", 2, 70, 100, 4, 2, 33, 65, causal(70, 100), 0, 0, false, false, true, "", "padded"},
       {"every second", 1, 70, 100, 4, 2, 33, 64, causal(70, 100), 0, 0, false, false, true, "", "every second"},
       {"dims outermost", 1, 70, 100, 4, 2, 30, 20, causal(70, 100), 0, 0, false, false, false, "", "bshd last first"},
+      {"split of many rows", 1, 30, 4000, 2, 1, 32, 32, causal(30, 4000)},
+      {"split sinks of many rows", 1, 30, 4000, 2, 1, 32, 32, sinks(30, 4000, 7, 1000), 0, 0, false, true},
+      {"scale 0 of many rows", 1, 60, 40, 1, 1, 16, 16, causal(60, 40), -1e-30f},
+      {"scale below 0 of many rows", 1, 60, 40, 1, 1, 16, 16, causal(60, 40), -0.4f},
+      {"odd dims of many rows", 1, 63, 61, 2, 2, 17, 255, causal(63, 61)},
   };
   for (const Case& c : cases) {
     if (argc > 1 && !std::strstr(c.name, argv[1])) continue;
