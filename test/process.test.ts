@@ -83,6 +83,15 @@ describe("environment variables", () => {
     });
     expect(stdout).toMatch(/^OutOfMemoryError ERR_LONGSPAN_OUT_OF_MEMORY \| new Tensor: needs 1200000 bytes, 1000000/);
   });
+  it("LONGSPAN_MEMORY that is no size is an ArgumentError", async () => {
+    const code = error('new longspan.Tensor("f32", [1], [1])');
+    const { stdout } = await evaluate(`${code}; ${code}`, { LONGSPAN_MEMORY: "much" });
+    const line =
+      'ArgumentError ERR_LONGSPAN_ARGUMENT | LONGSPAN_MEMORY must be a number of bytes such as 8GiB, got "much" |';
+    expect(stdout.split("\n").map((s) => s.replace(/ undefined$/, ""))).toEqual([line, line]);
+    const lower = await evaluate("console.log(longspan.memory().budgetBytes)", { LONGSPAN_MEMORY: "64 mib" });
+    expect(lower.stdout).toBe("67108864");
+  });
   it("LONGSPAN_BINARY that is not there is a NativeBindingError", async () => {
     const code = 'await import("longspan").catch((e) => console.log(e.name, e.code, e.tried))';
     const { stdout } = await run(["--input-type=module", "-e", code], { LONGSPAN_BINARY: "/nowhere.node" });

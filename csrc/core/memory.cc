@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <atomic>
+#include <cctype>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
@@ -65,8 +66,12 @@ class Allocator {
  public:
   Allocator() {
     const char* text = std::getenv("LONGSPAN_MEMORY");
-    int64_t bytes = text ? parseBytes(text) : -1;
-    if (bytes > 0) limit_ = bytes;
+    if (!text || !*text) return;
+    limit_ = parseBytes(text);
+    if (limit_ <= 0)
+      throw Error(Code::Argument, concat("LONGSPAN_MEMORY must be a number of bytes such as 8GiB, got \"", text, "\""))
+          .with("op", "allocate")
+          .with("argument", "LONGSPAN_MEMORY");
   }
 
   MemoryStatus status() {
@@ -214,10 +219,12 @@ int64_t parseBytes(const std::string& text) {
     return -1;
   }
   static const std::map<std::string, double> units = {
-      {"", 1},         {"B", 1},        {"KB", 1e3},     {"MB", 1e6},   {"GB", 1e9},   {"KiB", 0x1p10},
-      {"MiB", 0x1p20}, {"GiB", 0x1p30}, {"TiB", 0x1p40}, {"K", 0x1p10}, {"M", 0x1p20}, {"G", 0x1p30}};
+      {"", 1},         {"b", 1},        {"kb", 1e3},     {"mb", 1e6},   {"gb", 1e9},   {"kib", 0x1p10},
+      {"mib", 0x1p20}, {"gib", 0x1p30}, {"tib", 0x1p40}, {"k", 0x1p10}, {"m", 0x1p20}, {"g", 0x1p30}};
   while (end < text.size() && text[end] == ' ') ++end;
-  auto unit = units.find(text.substr(end));
+  std::string name = text.substr(end);
+  for (char& letter : name) letter = char(std::tolower(static_cast<unsigned char>(letter)));
+  auto unit = units.find(name);
   return unit == units.end() || value < 0 ? -1 : int64_t(value * unit->second);
 }
 

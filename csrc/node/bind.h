@@ -4,6 +4,8 @@
 #include <napi.h>
 
 #include <algorithm>
+#include <functional>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <type_traits>
@@ -184,8 +186,7 @@ struct Signature<R (*)(As...)> {
     return fn(Js<std::decay_t<As>>::from(info[i], Where{op, names[i]})...);
   }
   template <class A>
-  static std::string parameter(const char* name) {
-    bool optional = HasFields<A> || IsOptional<A>::value;
+  static std::string parameter(const char* name, bool optional) {
     return std::string(name) + (optional ? "?: " : ": ") + Js<A>::ts() + (IsOptional<A>::value ? " | null" : "");
   }
   static std::string resultTs() {
@@ -198,8 +199,13 @@ struct Signature<R (*)(As...)> {
   }
   static std::string ts(const std::string& op, const std::vector<const char*>& names) {
     std::string text = "export function " + op + "(";
+    [[maybe_unused]] const bool mayBeAbsent[] = {
+        (HasFields<std::decay_t<As>> || IsOptional<std::decay_t<As>>::value)..., true};
+    [[maybe_unused]] auto optional = [&](size_t i) {
+      return std::all_of(mayBeAbsent + i, std::end(mayBeAbsent), std::identity());
+    };
     size_t i = 0;
-    ((text += (i ? ", " : "") + parameter<std::decay_t<As>>(names[i]), ++i), ...);
+    ((text += (i ? ", " : "") + parameter<std::decay_t<As>>(names[i], optional(i)), ++i), ...);
     return text + "): " + resultTs() + ";";
   }
 };
