@@ -54,7 +54,7 @@ uint16_t bfloat16Of(float x) {
 float fromBFloat16(uint16_t x) { return std::bit_cast<float>(uint32_t(x) << 16); }
 uint16_t float16Of(float x) {  // normal range only
   if (x == 0 || x != x) return x == 0 ? 0 : 0x7e00;
-  int exponent;
+  int exponent = 0;
   float mantissa = std::frexp(std::fabs(x), &exponent);
   int bits = exponent < -13 ? int(std::lrint(std::ldexp(std::fabs(x), 24)))
                             : int(std::lrint(mantissa * 2048)) - 1024 + ((exponent + 14) << 10);
