@@ -51,7 +51,8 @@ try {
 } catch (error) {
   if (controller.signal.aborted) console.error("longspan: interrupted");
   else {
-    console.error(`longspan: ${error.code ? `${error.code}: ` : ""}${error.message}`);
+    const code = error.code && !error.message.startsWith(error.code) ? `${error.code}: ` : "";
+    console.error(`longspan: ${code}${error.message}`);
     process.exitCode = error.code?.startsWith("ERR_PARSE_ARGS") ? 2 : 1;
   }
 }

@@ -1,5 +1,5 @@
 // `longspan bench`.
-import { type KernelRow, measureCeilings, measureKernels } from "../evaluation/index.js";
+import { type KernelRow, measureKernels } from "../evaluation/index.js";
 import { machine, setThreads } from "../index.js";
 import { paint, printFacts, printJson, printLine, printTable, progressBar } from "./output.js";
 import { formatShare } from "./units.js";
@@ -11,16 +11,10 @@ function formatRate({ rate, unit }: Pick<KernelRow, "rate" | "unit">): string {
 export async function bench(options: { threads?: number; json?: boolean }, signal: AbortSignal): Promise<void> {
   if (options.threads) setThreads(options.threads);
   const bar = await progressBar("measuring");
-  const steps = 7;
-  bar.update(0, steps, "ceilings");
-  const ceilings = await measureCeilings();
-  let done = 1;
-  bar.update(done, steps);
-  const rows = await measureKernels(ceilings, { onRow: () => bar.update(++done, steps), signal }).finally(() =>
-    bar.stop(),
-  );
+  bar.update(0, 1);
+  const { ceilings, kernels } = await measureKernels({ onStep: bar.update, signal }).finally(() => bar.stop());
   const { isa, threads } = machine();
-  if (options.json) return printJson({ isa, threads, ceilings, kernels: rows });
+  if (options.json) return printJson({ isa, threads, ceilings, kernels });
   const giga = (value: number, unit: string) => (value > 0 ? `${(value / 1e9).toFixed(1)} ${unit}` : "none here");
   printFacts(`This machine, ${threads} threads, measured now (kernels: ${isa})`, [
     ["float32 multiply-add", giga(ceilings.float32Flops, "GFLOP/s")],
@@ -31,6 +25,6 @@ export async function bench(options: { threads?: number; json?: boolean }, signa
   printLine(paint("bold", "Kernels, as shares of the ceiling that bounds them"));
   printTable(
     ["kernel", "best", "rate", "share"],
-    rows.map((row) => [row.kernel, `${row.milliseconds.toFixed(2)} ms`, formatRate(row), formatShare(row.share)]),
+    kernels.map((row) => [row.kernel, `${row.milliseconds.toFixed(2)} ms`, formatRate(row), formatShare(row.share)]),
   );
 }

@@ -20,9 +20,13 @@ export interface KernelRow {
   /** Operations or bytes per second. */
   rate: number;
   unit: "flop/s" | "byte/s";
-  /** Of the ceiling that bounds it; NaN without one. */
+  /** The ceiling that bounds it. */
+  bound: keyof Ceilings;
+  /** Of that ceiling. */
   share: number;
 }
+
+type Measured = Omit<KernelRow, "share">;
 
 export async function measureCeilings(): Promise<Ceilings> {
   const tensor = native.ceilings();
@@ -60,17 +64,22 @@ async function best(run: () => Tensor, runs: number, signal?: AbortSignal): Prom
   return least;
 }
 
-function row(kernel: string, milliseconds: number, work: number, unit: KernelRow["unit"], ceiling: number): KernelRow {
-  const rate = work / (milliseconds / 1000);
-  return { kernel, milliseconds, rate, unit, share: ceiling > 0 ? rate / ceiling : Number.NaN };
+function row(kernel: string, milliseconds: number, work: number, bound: keyof Ceilings): Measured {
+  return {
+    kernel,
+    milliseconds,
+    rate: work / (milliseconds / 1000),
+    unit: bound === "readBytes" ? "byte/s" : "flop/s",
+    bound,
+  };
 }
 
-/** The ceiling of a dtype's products: bfloat16 is widened where the machine has no bfloat16 products. */
-function peakOf(dtype: DTypeName, { float32Flops, bfloat16Flops }: Ceilings): number {
-  return dtype === "bfloat16" && bfloat16Flops > 0 ? bfloat16Flops : float32Flops;
+/** bfloat16 is widened where the machine has no bfloat16 products. */
+function boundOf(dtype: DTypeName): keyof Ceilings {
+  return dtype === "bfloat16" && native.machine().nativeBFloat16 ? "bfloat16Flops" : "float32Flops";
 }
 
-async function attentionRow(dtype: DTypeName, seqLen: number, ceilings: Ceilings, signal?: AbortSignal) {
+async function attentionRow(dtype: DTypeName, seqLen: number, signal?: AbortSignal) {
   const [numHeads, numKVHeads, headDim] = [32, 8, 128];
   const q = randomTensor(dtype, [1, seqLen, numHeads, headDim]);
   const [k, v] = [0, 1].map(() => randomTensor(dtype, [1, seqLen, numKVHeads, headDim])) as [Tensor, Tensor];
@@ -78,14 +87,14 @@ async function attentionRow(dtype: DTypeName, seqLen: number, ceilings: Ceilings
     const ms = await best(() => flashAttention(q, k, v, { causal: true }), 3, signal);
     const flops = numHeads * 4 * headDim * ((seqLen * (seqLen + 1)) / 2);
     const name = `causal attention ${dtype}, ${seqLen} tokens, ${numHeads}/${numKVHeads} heads × ${headDim}`;
-    return row(name, ms, flops, "flop/s", peakOf(dtype, ceilings));
+    return row(name, ms, flops, boundOf(dtype));
   } finally {
     for (const tensor of [q, k, v]) tensor.dispose();
   }
 }
 
 /** Many rows are bound by arithmetic (reading a prompt), one row by memory (writing a token). */
-async function linearRow(dtype: DTypeName, rows: number, size: number, ceilings: Ceilings, signal?: AbortSignal) {
+async function linearRow(dtype: DTypeName, rows: number, size: number, signal?: AbortSignal) {
   const weight = randomTensor(dtype, [size, size]);
   const packed = packWeight(weight);
   weight.dispose();
@@ -93,26 +102,48 @@ async function linearRow(dtype: DTypeName, rows: number, size: number, ceilings:
   try {
     const ms = await best(() => linear(x, packed), rows === 1 ? 10 : 3, signal);
     const name = `matrix product ${dtype}, [${rows}, ${size}] × [${size}, ${size}]`;
-    if (rows > 1) return row(name, ms, 2 * rows * size * size, "flop/s", peakOf(dtype, ceilings));
-    return row(name, ms, size * size * (dtype === "float32" ? 4 : 2), "byte/s", ceilings.readBytes);
+    if (rows > 1) return row(name, ms, 2 * rows * size * size, boundOf(dtype));
+    return row(name, ms, size * size * (dtype === "float32" ? 4 : 2), "readBytes");
   } finally {
     x.dispose();
     native.dispose(packed);
   }
 }
 
-/** The kernels that decide how fast a model reads and writes. */
-export async function measureKernels(
-  ceilings: Ceilings,
-  { onRow, signal }: { onRow?: (row: KernelRow) => void; signal?: AbortSignal } = {},
-): Promise<KernelRow[]> {
-  const rows: KernelRow[] = [];
-  const add = (made: KernelRow) => {
-    rows.push(made);
-    onRow?.(made);
+function larger(a: Ceilings, b: Ceilings): Ceilings {
+  return {
+    float32Flops: Math.max(a.float32Flops, b.float32Flops),
+    bfloat16Flops: Math.max(a.bfloat16Flops, b.bfloat16Flops),
+    readBytes: Math.max(a.readBytes, b.readBytes),
   };
-  for (const dtype of ["float32", "bfloat16"] as const) add(await attentionRow(dtype, 4096, ceilings, signal));
-  for (const dtype of ["float32", "bfloat16"] as const) add(await linearRow(dtype, 2048, 2048, ceilings, signal));
-  for (const dtype of ["float32", "bfloat16"] as const) add(await linearRow(dtype, 1, 8192, ceilings, signal));
-  return rows;
+}
+
+/**
+ * The kernels that decide how fast a model reads and writes, between two measurements of the ceilings: the larger one
+ * counts, so that other work on the machine does not make a ceiling low.
+ */
+export async function measureKernels({
+  onStep,
+  signal,
+}: {
+  onStep?: (done: number, total: number) => void;
+  signal?: AbortSignal;
+} = {}): Promise<{ ceilings: Ceilings; kernels: KernelRow[] }> {
+  const dtypes = ["float32", "bfloat16"] as const;
+  const steps = [
+    ...dtypes.map((dtype) => () => attentionRow(dtype, 4096, signal)),
+    ...dtypes.map((dtype) => () => linearRow(dtype, 2048, 2048, signal)),
+    ...dtypes.map((dtype) => () => linearRow(dtype, 1, 8192, signal)),
+  ];
+  const total = steps.length + 2;
+  const before = await measureCeilings();
+  const measured: Measured[] = [];
+  for (const step of steps) {
+    onStep?.(measured.length + 1, total);
+    measured.push(await step());
+  }
+  onStep?.(total - 1, total);
+  const ceilings = larger(before, await measureCeilings());
+  onStep?.(total, total);
+  return { ceilings, kernels: measured.map((one) => ({ ...one, share: one.rate / ceilings[one.bound] })) };
 }
