@@ -27,10 +27,10 @@ if (mode === "compute") {
 } else if (mode === "synchronous") {
   parentPort.postMessage("running");
   for (;;) {
-    softmax(x).dispose();
     try {
-      softmax(x).reshape([7]);
-    } catch {}
+      softmax(x).dispose();
+      x.reshape([7]);
+    } catch {} // a wrong shape, or a full queue
   }
 } else if (mode === "exit") {
   softmax(x).data();
