@@ -118,7 +118,7 @@ function readingFacts({ tokens, readSeconds, written, loopLag }, trained, peakBy
 
 /** The page as SVG text; without a book it shows retrieval alone. */
 export function drawReport({ machine, reading, perplexity, retrieval, peakBytes }) {
-  const subtitle = `longspan ${version}, ${machine.processor}, ${machine.threads} threads, kernels ${machine.isa}, Node ${process.version}; a 4-million-parameter Llama, float32, on the CPU`;
+  const subtitle = `longspan ${version}, ${machine.processor}, ${machine.threads} threads, kernels ${machine.isa}, Node ${process.version}; float32, on the CPU`;
   const footer = `Every number was measured in one run of “npm start” on ${new Date().toISOString().slice(0, 10)}; speed depends on the machine and what else it did.`;
   if (!reading)
     return figure(
@@ -128,7 +128,7 @@ export function drawReport({ machine, reading, perplexity, retrieval, peakBytes 
   return figure(
     {
       title: headline(reading, perplexity.trained),
-      subtitle,
+      subtitle: `${subtitle}; the model is a Llama of 4 million parameters`,
       facts: readingFacts(reading, perplexity.trained, peakBytes),
       plots: [perplexityPlot(perplexity), retrievalPlot(retrieval), speedPlot(reading), memoryPlot(reading)],
       notes: [
