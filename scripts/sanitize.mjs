@@ -21,7 +21,8 @@ function library(file) {
 
 function build() {
   const jobs = process.env.LONGSPAN_BUILD_JOBS ?? String(availableParallelism());
-  const switches = [`-DLONGSPAN_SANITIZE=${name}`, `-DLONGSPAN_OUTPUT=${join(folder, "out")}`];
+  // Warnings are judged at -O3: what -O1 says of unrolling and of values it cannot follow is another matter.
+  const switches = [`-DLONGSPAN_SANITIZE=${name}`, "-DLONGSPAN_WERROR=OFF", `-DLONGSPAN_OUTPUT=${join(folder, "out")}`];
   return (
     run("cmake", ["-S", root, "-B", folder, "-DCMAKE_BUILD_TYPE=Release", ...switches]) === 0 &&
     run("cmake", ["--build", folder, "--parallel", jobs]) === 0
