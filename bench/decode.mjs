@@ -1,7 +1,7 @@
 // One decode step: attention of one query over a long past, caches evicted between runs; share of a plain read.
 import { flashAttention, idle } from "../dist/index.js";
 import { native } from "../dist/binding.js";
-import { evictCaches, median, random } from "./measure.mjs";
+import { evictCaches, median, plainReadSeconds, random } from "./measure.mjs";
 
 const numHeads = 32;
 const numKVHeads = 8;
@@ -42,21 +42,6 @@ function fromTensors(dtype, seqLenKV) {
       v.dispose();
     },
   };
-}
-
-/** A plain read of as many bytes by the same way: enqueued, run by all threads, awaited; caches evicted as well. */
-async function plainReadSeconds(bytes, budget) {
-  const memory = random("float32", [bytes / 4]);
-  const seconds = await median(
-    async () => {
-      const out = native.plainRead(memory);
-      await idle();
-      out.dispose();
-    },
-    { budget, between: evictCaches },
-  );
-  memory.dispose();
-  return seconds;
 }
 
 export async function measure({ source, dtype, seqLenKV }, { budget }) {

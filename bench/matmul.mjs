@@ -1,7 +1,7 @@
 // Products with packed weights: gemm as a share of the measured product ceiling, gemv as a share of a plain read.
 import { idle, linear, packWeight } from "../dist/index.js";
 import { native } from "../dist/binding.js";
-import { ceilings, evictCaches, median, random } from "./measure.mjs";
+import { ceilings, evictCaches, median, plainReadSeconds, random } from "./measure.mjs";
 
 const gemms = [
   [2048, 2048, 2048],
@@ -39,7 +39,8 @@ export async function measure({ op, activations, weights, rows, inFeatures, outF
   const packed = packWeight(weight);
   await idle();
   weight.dispose();
-  const before = await ceilings();
+  const bytes = inFeatures * outFeatures * (weights === "float32" ? 4 : 2);
+  const before = op === "gemv" ? await plainReadSeconds(bytes, budget / 2) : await ceilings();
   const seconds = await median(
     async () => {
       const out = linear(x, packed);
@@ -48,12 +49,11 @@ export async function measure({ op, activations, weights, rows, inFeatures, outF
     },
     { budget, between: op === "gemv" ? evictCaches : undefined },
   );
-  const after = await ceilings();
+  const after = op === "gemv" ? await plainReadSeconds(bytes, budget / 2) : await ceilings();
   native.dispose(packed);
   x.dispose();
   if (op === "gemv") {
-    const bytes = inFeatures * outFeatures * (weights === "float32" ? 4 : 2);
-    const ceiling = (before.read + after.read) / 2;
+    const ceiling = (2 * bytes) / (before + after);
     return { seconds, rate: bytes / seconds, unit: "B/s", share: bytes / seconds / ceiling, ceiling };
   }
   const flops = 2 * rows * inFeatures * outFeatures;

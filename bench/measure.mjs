@@ -47,6 +47,21 @@ export async function evictCaches() {
   await idle();
 }
 
+/** A plain read of as many bytes by the same way: enqueued, run by all threads, awaited; caches evicted as well. */
+export async function plainReadSeconds(bytes, budget) {
+  const memory = random("float32", [bytes / 4]);
+  const seconds = await median(
+    async () => {
+      const out = native.plainRead(memory);
+      await idle();
+      out.dispose();
+    },
+    { budget, between: evictCaches },
+  );
+  memory.dispose();
+  return seconds;
+}
+
 /** Pairs that causal attention (bottom-right) allows, exactly. */
 export function causalPairs(seqLenQ, seqLenKV) {
   let pairs = 0;

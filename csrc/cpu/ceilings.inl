@@ -65,11 +65,15 @@ double flopsPerSecond(Parallel& parallel) {
 
 constexpr int64_t readChunkBytes = 1 << 20;
 
-// Loads every byte of [data, data + bytes) once and adds it to a sum that nobody needs but the compiler.
+// Loads every byte of [data, data + bytes) once, each thread on a stretch of its own, and adds it to a sum that nobody
+// needs but the compiler.
 LONGSPAN_INLINE void readOnce(const void* data, int64_t bytes, Parallel& parallel) {
-  parallelFor(parallel, (bytes + readChunkBytes - 1) / readChunkBytes, [&](int64_t item, int thread) {
-    const char* chunk = (const char*)data + item * readChunkBytes;
-    const int64_t values = min(readChunkBytes, bytes - item * readChunkBytes) / 4;
+  const int64_t stretches = parallel.numThreads;
+  const int64_t chunks = (bytes + readChunkBytes - 1) / readChunkBytes, each = (chunks + stretches - 1) / stretches;
+  parallelFor(parallel, each * stretches, [&](int64_t item, int thread) {
+    const int64_t begin = (item % stretches * each + item / stretches) * readChunkBytes;
+    const char* chunk = (const char*)data + begin;
+    const int64_t values = min(readChunkBytes, max(int64_t(0), bytes - begin)) / 4;
     const int32_t* p = (const int32_t*)chunk;
     VecInt sums[4] = {};
     int64_t i = 0;
