@@ -35,7 +35,7 @@ export function random(dtype, shape, seed = 1) {
     values[i] = (state / 4294967296 - 0.5) * 4;
   }
   for (let i = period; i < size; i += period) values.copyWithin(i, 0, Math.min(period, size - i));
-  const tensor = Tensor.view(values, shape);
+  const tensor = new Tensor("float32", values, shape); // a copy: native memory has huge pages, JavaScript's has not
   return dtype === "float32" ? tensor : tensor.to(dtype);
 }
 
