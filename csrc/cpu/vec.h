@@ -11,7 +11,7 @@ constexpr int lanes = LONGSPAN_LANES;
 typedef float Vec __attribute__((vector_size(lanes * 4)));
 typedef int32_t VecInt __attribute__((vector_size(lanes * 4)));
 typedef float UnalignedVec __attribute__((vector_size(lanes * 4), aligned(2), may_alias));  // also pairs of 16 bits
-typedef int32_t UnalignedVecInt __attribute__((vector_size(lanes * 4), aligned(4), may_alias));
+typedef int32_t UnalignedVecInt __attribute__((vector_size(lanes * 4), aligned(2), may_alias));
 typedef uint16_t HalfBits __attribute__((vector_size(lanes * 2)));
 typedef uint16_t UnalignedHalfBits __attribute__((vector_size(lanes * 2), aligned(2), may_alias));
 
