@@ -1,7 +1,5 @@
 #include "json_reader.h"
 
-#include <cstdlib>
-
 #include "../core/error.h"
 
 namespace longspan {
@@ -54,7 +52,7 @@ size_t findInvalidUtf8(std::string_view text) {
 
 void JsonReader::failAt(size_t offset, const std::string& reason) const {
   fail_(offset, reason);
-  std::abort();  // fail_ throws
+  throw Error(Code::ModelFormat, reason);  // a reporter that returns must not end the process
 }
 
 void JsonReader::skipSpace() {
