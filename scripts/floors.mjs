@@ -31,7 +31,7 @@ const floors = [
   { name: "models", files: /^lib\/models\// },
   { name: "memory", files: /^lib\/memory\// },
   { name: "nn", files: /^lib\/nn\// },
-  { name: "attention", files: /^lib\/attention\.ts$/ },
+  { name: "attention", files: /^lib\/attention(\.ts$|\/)/ },
   { name: "rooms", files: /^lib\/(positions|cache|patterns|formats|hub)\//, rooms: true },
   { name: "native", files: /^lib\/[a-z-]+(\.d)?\.ts$/ },
 ];
