@@ -1,12 +1,13 @@
 // Attention ops with the types that depend on their options.
 import { native } from "./binding.js";
-import { type Pattern, patternSpec } from "./patterns/pattern.js";
+import { ArgumentError } from "./errors.js";
+import { type Pattern, type PatternLengths, patternSpec } from "./patterns/pattern.js";
 import type { Tensor } from "./tensor.js";
 
 type NativeOptions = NonNullable<Parameters<typeof native.flashAttention>[3]>;
 /** Options of flashAttention; unknown ones are refused. */
 export type FlashAttentionOptions = Omit<NativeOptions, "pattern"> & {
-  /** Which keys a query sees, instead of causal and window. */
+  /** Which keys a query sees; beside causal or window a pair must be allowed by both. */
   pattern?: Pattern;
 };
 /** Attention output with the log of the sum of exponentials of its rows. */
@@ -56,8 +57,27 @@ export function flashAttention(
     q as Tensor,
     k as Tensor,
     v as Tensor,
-    options?.pattern ? { ...options, pattern: patternSpec(options.pattern) } : (options as NativeOptions | undefined),
+    options?.pattern
+      ? { ...options, pattern: patternSpec("flashAttention", options.pattern, () => lengthsOf(q, k, options)) }
+      : (options as NativeOptions | undefined),
   );
+}
+
+/** The lengths that a pattern is made for: with sequences of their own lengths, all positions that one could have. */
+function lengthsOf(q: TensorLike, k: TensorLike, options: FlashAttentionOptions): PatternLengths {
+  const shapeOf = (x: TensorLike) => x.shape ?? (x as { dims?: readonly number[] }).dims ?? [];
+  const seq = (shape: readonly number[]) => shape[shape.length - 3] ?? 0;
+  const seqLenQ = seq(shapeOf(q));
+  const seqLenKV = seq(shapeOf(k)) * (options.blockTable?.shape[1] ?? 1);
+  const { cuSeqLensQ, cuSeqLensKV, seqLensKV, blockTable } = options;
+  if (!cuSeqLensQ && !cuSeqLensKV && !seqLensKV && !blockTable) return { seqLenQ, seqLenKV };
+  if (options.pattern?.facts.byLength)
+    throw new ArgumentError(
+      "flashAttention: this pattern depends on the length of its sequence: call it for each sequence by itself",
+      { op: "flashAttention", argument: "pattern" },
+    );
+  const longest = Math.max(seqLenQ, seqLenKV);
+  return { seqLenQ: longest, seqLenKV: longest };
 }
 
 /** Attention over the union of disjoint key sets, from each part's out and lse. */

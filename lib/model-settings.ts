@@ -4,6 +4,7 @@ import type { CacheAttentionOptions } from "./cache/kv-cache.js";
 import { type DecoderConfig, type RopeConfig, rotaryOf } from "./models/index.js";
 import { checkedNumber, checkedOptions, closest, wrongArgument } from "./options.js";
 import { ArgumentError } from "./errors.js";
+import { Pattern, patterns } from "./patterns/index.js";
 import { positionScheme, type Rotary } from "./positions/index.js";
 
 /** As rope_scaling of config.json, in its spelling or in camelCase; null, or type "default", for none. */
@@ -14,6 +15,8 @@ export interface AttentionSettings {
   window?: number | { before: number } | null | undefined;
   /** First tokens that stay visible behind the window (StreamingLLM, Xiao et al. 2023). */
   sinks?: number | undefined;
+  /** Any pattern of `patterns`, in every layer, instead of window and sinks. It should let no token see a later one. */
+  pattern?: Pattern | undefined;
 }
 
 export interface ModelSettings {
@@ -61,15 +64,19 @@ function scaledRope(op: string, config: DecoderConfig, given: RopeScaling | unde
 
 function checkedAttention(op: string, given: AttentionSettings | null | undefined): AttentionSettings {
   if (given === null || given === undefined) return {};
-  const { window, sinks } = checkedOptions(`${op}: attention`, given, ["window", "sinks"]);
+  const { window, sinks, pattern } = checkedOptions(`${op}: attention`, given, ["window", "sinks", "pattern"]);
+  if (pattern !== undefined && !(pattern instanceof Pattern))
+    wrongArgument(op, "attention.pattern", "a pattern made by `patterns`", pattern);
+  if (pattern && (window !== undefined || sinks !== undefined))
+    wrongArgument(op, "attention.pattern", "either pattern, or window and sinks", given);
   const before = typeof window === "object" && window !== null ? window.before : window;
   if (before !== null) checkedNumber(op, "attention.window", before, { integer: true, min: 0 });
-  return { window: before, sinks: checkedNumber(op, "attention.sinks", sinks, { integer: true, min: 0 }) };
+  return { window: before, sinks: checkedNumber(op, "attention.sinks", sinks, { integer: true, min: 0 }), pattern };
 }
 
 function layerAttention(before: number | null, sinks: number): CacheAttentionOptions {
   if (before === null) return { causal: true };
-  if (sinks > 0) return { pattern: { kind: "sinks", tokens: sinks, before, after: 0 } };
+  if (sinks > 0) return { pattern: patterns.sinks({ tokens: sinks, window: before }) };
   return { causal: true, window: { before, after: 0 } };
 }
 
@@ -83,11 +90,11 @@ export function passSettings(
   const rope = scaledRope(op, config, settings.ropeScaling);
   const fault = (name: string, expected: string, actual: unknown) =>
     wrongArgument(op, `ropeScaling.${name}`, expected, actual);
-  const { window, sinks = 0 } = checkedAttention(op, settings.attention);
+  const { window, sinks = 0, pattern } = checkedAttention(op, settings.attention);
   return {
     rotary: rotaryOf(config, rope, fault, seqLen),
     attention: config.windows.map((own) =>
-      layerAttention(window === undefined ? own : (window as number | null), sinks),
+      pattern ? { pattern } : layerAttention(window === undefined ? own : (window as number | null), sinks),
     ),
   };
 }

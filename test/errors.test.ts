@@ -92,11 +92,11 @@ describe("flashAttention refuses", () => {
     ));
   it("an unknown option", () =>
     expect(misuse(() => flashAttention(q, q, q, loose({ casual: true })), ArgumentError)).toMatchInlineSnapshot(
-      `"ArgumentError ERR_LONGSPAN_ARGUMENT: flashAttention: unknown option "casual"; did you mean "causal"? (it takes causal, window, pattern, scale, softcap, alibiSlopes, bias, sinkLogits, returnLse)"`,
+      `"ArgumentError ERR_LONGSPAN_ARGUMENT: flashAttention: unknown option "casual"; did you mean "causal"? (it takes causal, window, pattern, scale, softcap, alibiSlopes, bias, sinkLogits, cuSeqLensQ, cuSeqLensKV, seqLensKV, blockTable, returnLse)"`,
     ));
   it("an option that is nothing like ours", () =>
     expect(misuse(() => flashAttention(q, q, q, loose({ dropout: 0 })), ArgumentError)).toMatchInlineSnapshot(
-      `"ArgumentError ERR_LONGSPAN_ARGUMENT: flashAttention: unknown option "dropout" (it takes causal, window, pattern, scale, softcap, alibiSlopes, bias, sinkLogits, returnLse)"`,
+      `"ArgumentError ERR_LONGSPAN_ARGUMENT: flashAttention: unknown option "dropout" (it takes causal, window, pattern, scale, softcap, alibiSlopes, bias, sinkLogits, cuSeqLensQ, cuSeqLensKV, seqLensKV, blockTable, returnLse)"`,
     ));
   it("a scale that is not a number", () =>
     expect(misuse(() => flashAttention(q, q, q, { scale: Number.NaN }), ArgumentError)).toMatchInlineSnapshot(
@@ -128,13 +128,7 @@ describe("flashAttention refuses", () => {
     ));
   it("options that are no object", () =>
     expect(misuse(() => flashAttention(q, q, q, loose(true)), ArgumentError)).toMatchInlineSnapshot(
-      `"ArgumentError ERR_LONGSPAN_ARGUMENT: flashAttention: expected an object { causal, window, pattern, scale, softcap, alibiSlopes, bias, sinkLogits, returnLse } for options, got a boolean"`,
-    ));
-  it("a pattern beside causal", () =>
-    expect(
-      misuse(() => flashAttention(q, q, q, { causal: true, pattern: patterns.causal() }), ArgumentError),
-    ).toMatchInlineSnapshot(
-      `"ArgumentError ERR_LONGSPAN_ARGUMENT: flashAttention: pattern says all by itself: give either pattern, or causal and window"`,
+      `"ArgumentError ERR_LONGSPAN_ARGUMENT: flashAttention: expected an object { causal, window, pattern, scale, softcap, alibiSlopes, bias, sinkLogits, cuSeqLensQ, cuSeqLensKV, seqLensKV, blockTable, returnLse } for options, got a boolean"`,
     ));
   it("a pattern made by hand", () =>
     expect(
@@ -457,13 +451,13 @@ describe("ops refuse", () => {
       `"ArgumentError ERR_LONGSPAN_ARGUMENT: pattern: before must not be negative, got -1"`,
     );
     expect(misuse(() => patterns.sinks(loose({ tokens: "2", window: 3 })), ArgumentError)).toMatchInlineSnapshot(
-      `"ArgumentError ERR_LONGSPAN_ARGUMENT: patternVisible: expected number for tokens, got the string "2""`,
+      `"ArgumentError ERR_LONGSPAN_ARGUMENT: patternMultiplicity: expected number for tokens, got the string "2""`,
     );
     expect(misuse(() => patterns.causal().visible(0, -1), ArgumentError)).toMatchInlineSnapshot(
       `"ArgumentError ERR_LONGSPAN_ARGUMENT: pattern: kv must be in [0, 1), got -1"`,
     );
     expect(misuse(() => patterns.causal().toSvg({ seqLen: 1000 }), ArgumentError)).toMatchInlineSnapshot(
-      `"ArgumentError ERR_LONGSPAN_ARGUMENT: toSvg: seqLen must be an integer in [1, 512], got 1000"`,
+      `"ArgumentError ERR_LONGSPAN_ARGUMENT: toSvg: expected an integer at least 1 and at most 512 for seqLen, got 1000"`,
     );
   });
 });

@@ -94,6 +94,12 @@ struct MatmulArgs {
   Activation activation = Activation::None;
 };
 
+struct SequenceView {         // one sequence of a packed, padded or paged batch
+  int64_t q, k, v, out, lse;  // where its rows begin, in elements
+  int offset;                 // position of its first query among its keys
+  const int* pages;           // pages[i] holds keys [i · pageSize, …): row i of k and v is then a page; or null
+};
+
 struct AttentionArgs {
   TensorView q;       // [batch, seqLenQ, numHeads, headDim]
   TensorView k;       // [batch, seqLenKV, numKVHeads, headDim]
@@ -107,6 +113,12 @@ struct AttentionArgs {
   TensorView bias;         // [batch, numHeads, seqLenQ, seqLenKV] with zero strides where broadcast, may be absent
   TensorView sinkLogits;   // [numHeads] float32, may be absent
   const Pattern* pattern;
+  int offset;       // position of query 0 among the keys: seqLenKV − seqLenQ, or where a slice of the queries begins
+  bool accumulate;  // out (float32) and lse hold another part: this one is merged into them, sink logits aside
+  // Instead of strides over the batch: q, k, v, out and lse have batch = sequences of at most shape[1] rows; the
+  // pattern has one entry a sequence, with its own lengths.
+  const SequenceView* sequences;
+  int pageSize;
 };
 struct MergeArgs {  // parts of attention over disjoint key sets
   int parts;

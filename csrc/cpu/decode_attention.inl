@@ -34,7 +34,7 @@ void bendScores(BlockScores& x, const DecodeItem& item, int head, int query, int
     for (int i = 0; i < vecs; ++i) x[i] = args.softcap * tanh(x[i] / args.softcap);
   if (args.alibiSlopes) {
     float slope = args.alibiSlopes.as<float>()[head * args.alibiSlopes.strides[0]];
-    int distance = int(key - query - (item.plan.seqLenKV - item.plan.seqLenQ));
+    int distance = int(key - query - args.offset);
     for (int i = 0; i < vecs; ++i)
       x[i] -= slope * absolute(__builtin_convertvector(laneNumbers() + (distance + i * lanes), Vec));
   }

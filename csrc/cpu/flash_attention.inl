@@ -147,12 +147,13 @@ struct ScoreChangeBuffers {
   int position[subtileRows];
   int64_t biasRow[subtileRows];
 };
-ScoreChange scoreChange(const AttentionArgs& args, const FlashPlan& plan, const FlashItem& item, int64_t firstRow,
-                        const FlashScratch& s, ScoreChangeBuffers& buffers) {
+ScoreChange scoreChange(const AttentionArgs& args, const FlashItem& item, int64_t firstRow, const FlashScratch& s,
+                        ScoreChangeBuffers& buffers) {
   const TensorView& bias = args.bias;
+  int offset = batchBase(args, item.batch).offset;
   for (int r = 0; r < subtileRows; ++r) {
     int head = s.rows.head[firstRow + r], position = s.rows.position[firstRow + r];
-    buffers.position[r] = position + plan.seqLenKV - plan.seqLenQ;
+    buffers.position[r] = position + offset;
     if (args.alibiSlopes) buffers.slopes[r] = args.alibiSlopes.as<float>()[head * args.alibiSlopes.strides[0]];
     if (bias) buffers.biasRow[r] = item.batch * bias.strides[0] + head * bias.strides[1] + position * bias.strides[2];
   }
@@ -173,7 +174,7 @@ void attendTile(const AttentionArgs& args, const FlashPlan& plan, const FlashIte
     if (n % heads == 0) coverSubtile(pattern, walk, row, keys, s, cover);
     if (!cover.numSegments) continue;
     ScoreChange change;
-    if (plan.adjusts) change = scoreChange(args, plan, item, row, s, buffers);
+    if (plan.adjusts) change = scoreChange(args, item, row, s, buffers);
     attendSubtile<Products>(plan, keys, plan.adjusts ? &change : nullptr, cover, row, s);
   }
 }
@@ -182,9 +183,11 @@ LONGSPAN_INLINE FlashAhead lookAhead(const AttentionArgs& args, const FlashPlan&
                                      const Rows& rows, int numFetches) {
   const TensorView &k = args.k, &v = args.v;
   if (args.cache.slabs) return {nullptr, nullptr, 0, 0, 0, 0, rows, 0, 0};  // the hardware follows its one stream
+  BatchBase base = batchBase(args, item.batch);
+  if (base.pages) return {nullptr, nullptr, 0, 0, 0, 0, rows, 0, 0};
   int64_t size = k.dtype == DType::Float32 ? 4 : 2;
-  return {k.as<char>() + (item.batch * k.strides[0] + item.kvHead * k.strides[2]) * size,
-          v.as<char>() + (item.batch * v.strides[0] + item.kvHead * v.strides[2]) * size,
+  return {k.as<char>() + (base.k + item.kvHead * k.strides[2]) * size,
+          v.as<char>() + (base.v + item.kvHead * v.strides[2]) * size,
           k.strides[1] * size,
           v.strides[1] * size,
           k.strides[3] == 1 ? plan.headDim * size : 0,
@@ -252,6 +255,7 @@ bool attendItem(const AttentionArgs& args, const FlashPlan& plan, const FlashIte
 template <class Products>
 LONGSPAN_INLINE void finishItem(const AttentionArgs& args, const FlashPlan& plan, const FlashItem& item,
                                 FlashScratch& s) {
+  if (args.out.dtype == DType::Float32) return unpackOut<float>(args, plan, item.batch, s);  // or an accumulator
   withDType<Products>(args.out.dtype, [&]<class T>(T*) { unpackOut<T>(args, plan, item.batch, s); });
 }
 
@@ -303,17 +307,22 @@ void flashAttentionAs(const AttentionArgs& args, Parallel& parallel) {
   });
 }
 
+LONGSPAN_INLINE int numQueriesOf(const Pattern& pattern) {
+  return visit(pattern, [](const auto& p) { return p.seqLenQ; });
+}
+
 // Where the query tiles of a pattern leave rows out: zero, and −inf
 void clearRows(const AttentionArgs& args, Parallel& parallel) {
   const TensorView &out = args.out, &lse = args.lse;
   int64_t size = out.dtype == DType::Float32 ? 4 : 2;
   parallelFor(parallel, out.shape[0] * out.shape[1], [&](int64_t row, int) {
     int64_t b = row / out.shape[1], q = row % out.shape[1];
+    if (q >= numQueriesOf(args.pattern->of(int(b), 0))) return;
+    BatchBase base = batchBase(args, int(b));
     for (int64_t h = 0; h < out.shape[2]; ++h) {
-      unsigned char* at =
-          out.as<unsigned char>() + (b * out.strides[0] + q * out.strides[1] + h * out.strides[2]) * size;
+      unsigned char* at = out.as<unsigned char>() + (base.out + q * out.strides[1] + h * out.strides[2]) * size;
       __builtin_memset(at, 0, size_t(out.shape[3] * size));
-      if (lse) lse.as<float>()[b * lse.strides[0] + h * lse.strides[1] + q * lse.strides[2]] = -__builtin_inff();
+      if (lse) lse.as<float>()[base.lse + h * lse.strides[1] + q * lse.strides[2]] = -__builtin_inff();
     }
   });
 }
@@ -326,7 +335,7 @@ LONGSPAN_INLINE bool everyQuery(const Pattern& pattern) {
 }
 
 void flashAttention(const AttentionArgs& args, Parallel& parallel) {
-  if (!everyQuery(*args.pattern)) clearRows(args, parallel);
+  if (!args.accumulate && !everyQuery(*args.pattern)) clearRows(args, parallel);
 #ifdef __AVX512BF16__
   DType keys = args.cache.slabs ? args.cache.dtype : args.k.dtype;
   if (args.q.dtype == DType::BFloat16 && keys == DType::BFloat16)

@@ -22,7 +22,7 @@ LONGSPAN_INLINE Vec loadRowUnits(const T* p, int64_t n) {
 template <class Products, class T>
 void packTileQueries(const AttentionArgs& args, const FlashPlan& plan, int batch, FlashScratch& s) {
   const TensorView& q = args.q;
-  const T* base = q.as<T>() + batch * q.strides[0];
+  const T* base = q.as<T>() + batchBase(args, batch).q;
   int64_t numRows = roundUp(s.rows.count, subtileRows);
   for (int64_t r0 = 0; r0 < numRows; r0 += lanes) {
     float* out = s.queries + r0 / subtileRows * plan.keyPitch * subtileRows + r0 % subtileRows;
@@ -53,22 +53,30 @@ template <class T>
 struct PlainRows {
   using Value = T;
   const T *k, *v;
-  int64_t kStride, vStride, kDimStride, vDimStride;
-  int headDim, valueDim;
+  int64_t kStride, vStride, kDimStride, vDimStride, kPageStride, vPageStride;
+  int headDim, valueDim, pageSize;
+  const int* pages;
   PlainRows(const AttentionArgs& args, const FlashPlan& plan, const FlashItem& item)
-      : k(args.k.as<T>() + item.batch * args.k.strides[0] + item.kvHead * args.k.strides[2]),
-        v(args.v.as<T>() + item.batch * args.v.strides[0] + item.kvHead * args.v.strides[2]),
+      : k(args.k.as<T>() + batchBase(args, item.batch).k + item.kvHead * args.k.strides[2]),
+        v(args.v.as<T>() + batchBase(args, item.batch).v + item.kvHead * args.v.strides[2]),
         kStride(args.k.strides[1]),
         vStride(args.v.strides[1]),
         kDimStride(args.k.strides[3]),
         vDimStride(args.v.strides[3]),
+        kPageStride(args.k.strides[0]),
+        vPageStride(args.v.strides[0]),
         headDim(plan.headDim),
-        valueDim(plan.valueDim) {}
+        valueDim(plan.valueDim),
+        pageSize(args.pageSize),
+        pages(batchBase(args, item.batch).pages) {}
+  LONGSPAN_INLINE int64_t offset(int key, int64_t pageStride, int64_t stride) const {
+    return pages ? pages[key / pageSize] * pageStride + key % pageSize * stride : key * stride;
+  }
   LONGSPAN_INLINE const T* key(int key, float* stage) const {
-    return unitStride(k + key * kStride, kDimStride, headDim, stage);
+    return unitStride(k + offset(key, kPageStride, kStride), kDimStride, headDim, stage);
   }
   LONGSPAN_INLINE const T* value(int key, float* stage) const {
-    return unitStride(v + key * vStride, vDimStride, valueDim, stage);
+    return unitStride(v + offset(key, vPageStride, vStride), vDimStride, valueDim, stage);
   }
 };
 
@@ -144,29 +152,49 @@ LONGSPAN_INLINE Vec joinSinks(const AttentionArgs& args, const FlashPlan& plan, 
   return weight;
 }
 
+// Row by row, what is in out and lse already and a part with this lse are weighed: lse becomes that of both, `kept` the
+// weight of out, and the weight of the part comes back.
+LONGSPAN_INLINE Vec mergeLse(float* const (&at)[lanes], int numRows, Vec lse, Vec& kept) {
+  Vec old = broadcast(-__builtin_inff());
+  for (int i = 0; i < numRows; ++i) old[i] = *at[i];
+  Vec top = max(max(old, lse), broadcast(-__FLT_MAX__));
+  Vec a = exp2((old - top) * 1.44269504f), b = exp2((lse - top) * 1.44269504f), sum = a + b;
+  for (int i = 0; i < numRows; ++i) *at[i] = sum[i] == 0 ? -__builtin_inff() : top[i] + __builtin_logf(sum[i]);
+  kept = sum == 0.f ? Vec{} : a / sum;
+  return sum == 0.f ? Vec{} : b / sum;
+}
+
 // out = O / sum; lse = maximum + log sum, −inf where nothing was seen (then out = 0)
 template <class T>
 void unpackOut(const AttentionArgs& args, const FlashPlan& plan, int batch, FlashScratch& s) {
   const TensorView& o = args.out;
-  T* base = o.as<T>() + batch * o.strides[0];
+  BatchBase from = batchBase(args, batch);
+  T* base = o.as<T>() + from.out;
   for (int64_t r0 = 0; r0 < s.rows.count; r0 += lanes) {
     const int *position = s.rows.position + r0, *head = s.rows.head + r0;
     int numRows = int(min(int64_t(lanes), s.rows.count - r0));
     Vec m = load(s.maximum + r0), sum = load(s.sum + r0), weight = joinSinks(args, plan, head, m, sum);
+    Vec lse = broadcast(-__builtin_inff()), kept = {};
+    float* lseAt[lanes];
     if (args.lse)
-      for (int i = 0; i < numRows; ++i)
-        args.lse.as<float>()[batch * args.lse.strides[0] + head[i] * args.lse.strides[1] +
-                             position[i] * args.lse.strides[2]] =
-            sum[i] == 0 ? -__builtin_inff() : m[i] + __builtin_logf(sum[i]);
+      for (int i = 0; i < numRows; ++i) {
+        lseAt[i] = args.lse.as<float>() + from.lse + head[i] * args.lse.strides[1] + position[i] * args.lse.strides[2];
+        if (sum[i] != 0) lse[i] = m[i] + __builtin_logf(sum[i]);
+        if (!args.accumulate) *lseAt[i] = lse[i];
+      }
     Vec factor = sum == 0.f ? Vec{} : weight / sum;
-    const float* from = s.out + r0 / subtileRows * plan.outDims * subtileRows + r0 % subtileRows;
+    if (args.accumulate) factor = factor * mergeLse(lseAt, numRows, lse, kept);
+    const float* rows = s.out + r0 / subtileRows * plan.outDims * subtileRows + r0 % subtileRows;
     for (int64_t d = 0; d < plan.valueDim; d += lanes) {
       Vec block[lanes];
 #pragma GCC unroll 16
-      for (int i = 0; i < lanes; ++i) block[i] = load(from + (d + i) * subtileRows) * factor;
+      for (int i = 0; i < lanes; ++i) block[i] = load(rows + (d + i) * subtileRows) * factor;
       transpose(block);
-      for (int i = 0; i < numRows; ++i)
-        storeUpTo(base + position[i] * o.strides[1] + head[i] * o.strides[2] + d, block[i], plan.valueDim - d);
+      for (int i = 0; i < numRows; ++i) {
+        T* at = base + position[i] * o.strides[1] + head[i] * o.strides[2] + d;
+        if (args.accumulate) block[i] = block[i] + loadUpTo(at, plan.valueDim - d) * broadcast(kept[i]);
+        storeUpTo(at, block[i], plan.valueDim - d);
+      }
     }
   }
 }

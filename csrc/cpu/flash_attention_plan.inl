@@ -75,6 +75,26 @@ FlashPlan planFlash(const AttentionArgs& args) {
   return plan;
 }
 
+// Where the rows of a sequence of the batch begin
+struct BatchBase {
+  int64_t q, k, v, out, lse;
+  int offset;
+  const int* pages;
+};
+LONGSPAN_INLINE BatchBase batchBase(const AttentionArgs& args, int batch) {
+  if (args.sequences) {
+    const SequenceView& s = args.sequences[batch];
+    return {s.q, s.k, s.v, s.out, s.lse, s.offset, s.pages};
+  }
+  return {batch * args.q.strides[0],
+          batch * args.k.strides[0],
+          batch * args.v.strides[0],
+          batch * args.out.strides[0],
+          batch * args.lse.strides[0],
+          args.offset,
+          nullptr};
+}
+
 struct FlashItem {
   int batch, firstHead, kvHead, tile, part;
   int64_t slot;  // of the parts of this tile

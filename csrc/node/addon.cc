@@ -12,10 +12,12 @@ void defineOps(Exports& exports) {
       "flashAttention", {"q", "k", "v", "options"},
       "softmax(scale · q kᵀ + mask) v in O(seqLen) memory. q [batch, seqLenQ, numHeads, headDim], k [batch, seqLenKV, "
       "numKVHeads, headDim], v [batch, seqLenKV, numKVHeads, valueDim].");
-  exports.define<patternVisible>("patternVisible", {"pattern", "q", "kv", "seqLenQ", "seqLenKV"},
-                                 "May query q see key kv?");
-  exports.define<patternAllowedPairs>("patternAllowedPairs", {"pattern", "seqLenQ", "seqLenKV"},
-                                      "How many pairs are visible.");
+  exports.define<patternMultiplicity>("patternMultiplicity", {"pattern", "q", "kv", "place"},
+                                      "How many parts of the pattern let query q see key kv; 0: it does not.");
+  exports.define<patternRuns>("patternRuns", {"pattern", "firstQuery", "count", "place"},
+                              "What `count` queries see: query, begin, end and multiplicity of each run of keys.");
+  exports.define<patternAllowedPairs>("patternAllowedPairs", {"pattern", "place"},
+                                      "How many pairs are visible, each as often as it is.");
   exports.define<mergeAttention>("mergeAttention", {"parts"},
                                  "Attention over the union of disjoint key sets, from the parts' out and lse.");
   exports.define<rope>(
@@ -88,6 +90,9 @@ Napi::Object init(Napi::Env env, Napi::Object target) {
                            ": unique symbol;\n/** A native value; let go of it with dispose. */\nexport interface ",
                            handle, " { readonly [is", handle, "]: true }")
                         .c_str());
+  exports.declare(
+      concat("/** What lib/patterns builds. */\nexport interface PatternSpec ", Js<PatternSpec>::declaration())
+          .c_str());
   defineTensorClass(exports);
   defineOps(exports);
   defineViews(exports);

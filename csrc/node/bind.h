@@ -114,7 +114,14 @@ struct Js<T> {
     std::apply([&](const auto&... f) { (write(env, object, result, f), ...); }, T::fields);
     return object;
   }
+  // Types with a name are declared once and may hold themselves.
   static std::string ts() {
+    if constexpr (requires { T::typeName; })
+      return T::typeName;
+    else
+      return declaration();
+  }
+  static std::string declaration() {
     std::string text = "{ ";
     std::apply(
         [&](const auto&... f) {

@@ -1,28 +1,43 @@
 // What flashAttention and cacheAttention share: options checked against named dims, and made into kernel arguments.
 #pragma once
 #include "../core/shape.h"
-#include "enqueue.h"
-#include "ops.h"
+#include "concrete_pattern.h"
 
 namespace longspan {
+
+struct Sequences {  // of a packed, padded or paged batch
+  std::vector<SequenceView> views;
+  std::vector<int> seqLensQ, pages;
+  int64_t pageSize = 0, longestQ = 0, longestKV = 0;
+  PatternPointer pattern;  // one entry a sequence
+};
 
 struct AttentionCall {
   const char* op;
   int64_t batch, seqLenQ, numHeads, headDim, seqLenKV, numKVHeads, valueDim;
-  Pattern pattern;
+  PatternPointer pattern;                      // absent where there are sequences
+  std::shared_ptr<const Sequences> sequences;  // absent where they are read when the op runs
   float scale, softcap;
   std::optional<Tensor> alibiSlopes, bias, sinkLogits;
   Tensor q, out;
   std::optional<Tensor> lse;
+  std::vector<const Tensor*> inputs() const;
 };
 
-// Checks q (already bound), the options and the sizes; allocates out and lse.
+// Checks q (already bound), the options and the sizes; allocates out and lse. `patterned`: also makes the pattern.
 AttentionCall attentionCall(const char* op, Dims& dims, const Tensor& q, int64_t seqLenKV, int64_t numKVHeads,
-                            int64_t valueDim, const FlashAttentionOptions& options);
+                            int64_t valueDim, const FlashAttentionOptions& options, bool patterned = true);
 // The arguments that do not depend on where keys and values are.
 AttentionArgs argumentsOf(const AttentionCall& call);
 AttentionOutput outputOf(const AttentionCall& call);
-Pattern concretePattern(const char* op, const FlashAttentionOptions& options, int64_t seqLenQ, int64_t seqLenKV);
-Pattern concretePattern(const char* op, const PatternSpec& spec, int64_t seqLenQ, int64_t seqLenKV);
+// Runs the kernel over every part of the pattern; k and v or the cache are set.
+void runAttention(const AttentionCall& call, const AttentionArgs& args, const Backend& table, Parallel& parallel);
+
+// Do the options speak of sequences of their own lengths?
+bool hasSequences(const FlashAttentionOptions& options);
+// Their values, checked against the tensors; may only be called once the lists are there (listsReady).
+std::shared_ptr<const Sequences> readSequences(const AttentionCall& call, const Tensor& k, const Tensor& v,
+                                               const FlashAttentionOptions& options);
+bool listsReady(const FlashAttentionOptions& options);
 
 }  // namespace longspan

@@ -28,6 +28,12 @@ Tensor denseRows(const Tensor& tensor);
 // `tensor` in `dtype`: itself, or a converted copy (enqueued).
 Tensor converted(const Tensor& tensor, DType dtype);
 
+// Are its values there already?
+inline bool isReady(const Tensor& tensor) {
+  const auto& writer = tensor.storage->writer;
+  return !writer || writer->state.load(std::memory_order_acquire) == Completion::State::Done;
+}
+
 inline TensorView viewOf(const std::optional<Tensor>& tensor) { return tensor ? tensor->view() : TensorView{}; }
 
 }  // namespace longspan

@@ -108,17 +108,18 @@ AttentionOutput cacheAttention(const Tensor& q, const KVCache& cache, int64_t la
                toString(q.shape));
   requireDType(op, "q", q, floatDTypes);
   AttentionCall call = attentionCall(op, dims, q, layer.length, storage.numKVHeads, storage.valueDim, options);
-  Tensor* lse = call.lse ? &*call.lse : &call.out;
+  if (hasSequences(options)) badArgument(op, "seqLensKV", "a cache holds one sequence: it takes no lists of lengths");
+  std::vector<Tensor*> outputs = {&call.out};
+  if (call.lse) outputs.push_back(&*call.lse);
   Tensor order = orderOf(layer);
-  enqueue(op,
-          {&q, &order, call.alibiSlopes ? &*call.alibiSlopes : &q, call.bias ? &*call.bias : &q,
-           call.sinkLogits ? &*call.sinkLogits : &q},
-          {&call.out, lse}, [call, shot = snapshot(storage, layer)](const Backend& table, Parallel& parallel) {
-            AttentionArgs args = argumentsOf(call);
-            args.cache = shot.view;
-            args.cache.slabs = shot.addresses.data();
-            table.attention(args, parallel);
-          });
+  std::vector<const Tensor*> inputs = call.inputs();
+  inputs.push_back(&order);
+  enqueue(op, inputs, outputs, [call, shot = snapshot(storage, layer)](const Backend& table, Parallel& parallel) {
+    AttentionArgs args = argumentsOf(call);
+    args.cache = shot.view;
+    args.cache.slabs = shot.addresses.data();
+    runAttention(call, args, table, parallel);
+  });
   return outputOf(call);
 }
 

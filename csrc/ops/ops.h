@@ -24,14 +24,44 @@ struct WindowSpec {  // a number n means {before: n, after: causal ? 0 : n}
   int64_t before = 0;
   std::optional<int64_t> after;
 };
-struct PatternSpec {  // what lib/patterns builds; concrete once the lengths are known
+struct PatternSpec {  // what lib/patterns builds; concrete once the lengths are known (concrete_pattern.cc)
+  static constexpr const char* typeName = "PatternSpec";
   std::string kind;
-  std::optional<int64_t> before, after, tokens;
+  std::optional<int64_t> before, after, tokens, size, shift, rate, skip, period, first, end;
+  std::optional<int64_t> blockQ, blockKV, firstRow, firstQuery, firstKey;
+  bool causal = false;
+  std::vector<int64_t> segments, rates;
+  std::string headOffset = "mod";
+  std::optional<Integers> bounds, rowStart;
+  std::optional<Tensor> columns, mask;
+  std::vector<PatternSpec> of;
   static constexpr auto fields = std::tuple{
-      field("kind", &PatternSpec::kind, "full, causal, window or sinks"),
-      field("before", &PatternSpec::before, "keys before the own position"),
-      field("after", &PatternSpec::after, "keys after the own position"),
-      field("tokens", &PatternSpec::tokens, "first tokens that stay visible"),
+      field("kind", &PatternSpec::kind, "full, causal, window, sinks, prefix, chunks … (csrc/ops/concrete_pattern.cc)"),
+      field("before", &PatternSpec::before, "keys before the own position; chunks: whole chunks"),
+      field("after", &PatternSpec::after, "keys after the own position; chunks: whole chunks"),
+      field("tokens", &PatternSpec::tokens, "sinks, prefix: first tokens that stay visible; augmented: last keys"),
+      field("size", &PatternSpec::size, "chunks: positions in a chunk"),
+      field("shift", &PatternSpec::shift, "chunks: by how much the first one is shorter"),
+      field("rate", &PatternSpec::rate, "dilatedWindow: distance from a visible key to the next"),
+      field("skip", &PatternSpec::skip, "dilatedWindow: nearest keys that are left out, in rates"),
+      field("period", &PatternSpec::period, "residues: keys with key % period in [first, end)"),
+      field("first", &PatternSpec::first, "residues: the first remainder"),
+      field("end", &PatternSpec::end, "residues: behind the last remainder"),
+      field("blockQ", &PatternSpec::blockQ, "blocks: positions in a row of blocks"),
+      field("blockKV", &PatternSpec::blockKV, "blocks: keys in a column of blocks"),
+      field("firstRow", &PatternSpec::firstRow, "blocks: the row of blocks the lists begin with"),
+      field("firstQuery", &PatternSpec::firstQuery, "elements: position of the mask's first row"),
+      field("firstKey", &PatternSpec::firstKey, "elements: position of the mask's first column"),
+      field("causal", &PatternSpec::causal, "chunks, documents, longnet: no later key"),
+      field("segments", &PatternSpec::segments, "longnet: segment lengths"),
+      field("rates", &PatternSpec::rates, "longnet: dilation of each segment length"),
+      field("headOffset", &PatternSpec::headOffset, "longnet: \"mod\" (the paper) or \"block\" (torchscale)"),
+      field("bounds", &PatternSpec::bounds, "documents: where each begins; keys, queries: begin and end of each span"),
+      field("rowStart", &PatternSpec::rowStart, "blocks: where each row's list begins in columns"),
+      field("columns", &PatternSpec::columns,
+            "blocks: [entries] int32 with rowStart, or [batch, heads, rows, perRow], rows ending in −1"),
+      field("mask", &PatternSpec::mask, "elements: [rows, columns] uint8"),
+      field("of", &PatternSpec::of, "union, intersect, sum, perHead, augmented, blocks (within): the parts"),
   };
 };
 
@@ -41,6 +71,8 @@ struct FlashAttentionOptions {
   std::optional<PatternSpec> pattern;
   std::optional<double> scale, softcap;
   std::optional<Tensor> alibiSlopes, bias, sinkLogits;
+  std::optional<Integers> cuSeqLensQ, cuSeqLensKV, seqLensKV;
+  std::optional<Tensor> blockTable;
   bool returnLse = false;
   static constexpr auto fields = std::tuple{
       field("causal", &FlashAttentionOptions::causal,
@@ -56,6 +88,13 @@ struct FlashAttentionOptions {
             "broadcastable to [batch, numHeads, seqLenQ, seqLenKV], added to the scores"),
       field("sinkLogits", &FlashAttentionOptions::sinkLogits,
             "[numHeads] float32: one more logit per head in the softmax, without a value (gpt-oss)"),
+      field("cuSeqLensQ", &FlashAttentionOptions::cuSeqLensQ,
+            "[sequences + 1]: sequences behind each other in q; row r of sequence s is cuSeqLensQ[s] + r"),
+      field("cuSeqLensKV", &FlashAttentionOptions::cuSeqLensKV, "the same for k and v; cuSeqLensQ if absent"),
+      field("seqLensKV", &FlashAttentionOptions::seqLensKV, "[batch]: only so many keys of each sequence are there"),
+      field("blockTable", &FlashAttentionOptions::blockTable,
+            "[batch, blocks] int32: k and v are pages [numPages, pageSize, numKVHeads, dim]; block b of a sequence is "
+            "page blockTable[sequence, b]"),
       field("returnLse", &FlashAttentionOptions::returnLse,
             "also give lse [batch, numHeads, seqLenQ] float32, natural log"),
   };
@@ -132,8 +171,22 @@ struct TopKOutput {
 
 AttentionOutput flashAttention(const Tensor& q, const Tensor& k, const Tensor& v, const FlashAttentionOptions& options);
 // Questions about a pattern at given lengths: one pair, and how many pairs in all.
-bool patternVisible(const PatternSpec& spec, int64_t q, int64_t kv, int64_t seqLenQ, int64_t seqLenKV);
-double patternAllowedPairs(const PatternSpec& spec, int64_t seqLenQ, int64_t seqLenKV);
+struct PatternPlace {
+  int64_t seqLenQ = 0, seqLenKV = 0, batch = 0, head = 0;
+  std::optional<int64_t> numHeads;
+  static constexpr auto fields = std::tuple{
+      field("seqLenQ", &PatternPlace::seqLenQ, "queries"),
+      field("seqLenKV", &PatternPlace::seqLenKV, "keys"),
+      field("batch", &PatternPlace::batch, "which sequence of the batch"),
+      field("head", &PatternPlace::head, "which query head"),
+      field("numHeads", &PatternPlace::numHeads, "query heads; head + 1 if absent"),
+  };
+};
+// In how many parts of the sum does query q see key kv? 0: it does not.
+int64_t patternMultiplicity(const PatternSpec& spec, int64_t q, int64_t kv, const PatternPlace& place);
+// Runs of keys of equal multiplicity above 0, for `count` queries: query, begin, end, multiplicity of each.
+std::vector<double> patternRuns(const PatternSpec& spec, int64_t firstQuery, int64_t count, const PatternPlace& place);
+double patternAllowedPairs(const PatternSpec& spec, const PatternPlace& place);
 AttentionPart mergeAttention(const std::vector<AttentionPart>& parts);
 Tensor rope(const Tensor& x, const Integers& positions, const RopeOptions& options);
 Tensor rmsNorm(const Tensor& x, const std::optional<Tensor>& weight, const NormOptions& options);

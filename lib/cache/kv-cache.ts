@@ -2,6 +2,7 @@
 // no longer sees.
 import { ArgumentError, CacheMismatchError, DisposedError } from "../errors.js";
 import { native, type KVCache as NativeKVCache } from "../binding.js";
+import type { PatternSpec } from "../native.d.ts";
 import type { Tensor } from "../tensor.js";
 
 export type KVDType = "float32" | "bfloat16";
@@ -17,7 +18,8 @@ export interface KVCacheShape {
 export interface CacheAttentionOptions {
   causal?: boolean;
   window?: { before: number; after?: number };
-  pattern?: { kind: string; before?: number; after?: number; tokens?: number };
+  /** A pattern of `patterns`: it knows its specification at the lengths of a call. */
+  pattern?: { spec(lengths: { seqLenQ: number; seqLenKV: number }): PatternSpec };
   scale?: number;
 }
 
@@ -46,7 +48,10 @@ export class KVCache {
   }
   /** q [1, n, numHeads, headDim] over a layer's keys; the last query is aligned with the last key. */
   attend(layer: number, q: Tensor, options: CacheAttentionOptions): Tensor {
-    return native.cacheAttention(q, this.#handle(), layer, options) as Tensor;
+    const { pattern, ...rest } = options;
+    if (!pattern) return native.cacheAttention(q, this.#handle(), layer, rest) as Tensor;
+    const lengths = { seqLenQ: q.shape[1] ?? 0, seqLenKV: native.cacheLength(this.#handle(), layer) };
+    return native.cacheAttention(q, this.#handle(), layer, { ...rest, pattern: pattern.spec(lengths) }) as Tensor;
   }
   /** All layers have got the keys of tokens up to `length`. */
   commit(length: number): void {

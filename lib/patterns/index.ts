@@ -1,16 +1,41 @@
 // The factories of patterns: one word each.
-import { Pattern } from "./pattern.js";
+import { blocks, mask } from "./blocks.js";
+import { intersect, perHead, sum, union } from "./combine.js";
+import { dilated, dilatedWindow, sparseFixed, sparseStrided } from "./dilated.js";
+import { documents, pcw, tree } from "./documents.js";
+import { etc, longformer, longT5Local, transientGlobal } from "./global.js";
+import { aShape, causal, chunks, full, lambda, prefixLM, sinks, window } from "./local.js";
+import { bigBird, blockBert, longLora } from "./tables.js";
 
-export { Pattern } from "./pattern.js";
+export { Pattern, type PatternLengths, type PatternPlace } from "./pattern.js";
 
 export const patterns = {
-  /** Every query sees every key. */
-  full: () => new Pattern({ kind: "full" }),
-  /** A query sees no later key. */
-  causal: () => new Pattern({ kind: "causal" }),
-  /** Its own key, `before` keys before it and `after` keys after it (Beltagy et al. 2020, Longformer). */
-  window: ({ before, after = 0 }: { before: number; after?: number }) => new Pattern({ kind: "window", before, after }),
-  /** The first `tokens` keys and a window of the last `window` keys before its own (Xiao et al. 2023, StreamingLLM). */
-  sinks: ({ tokens, window }: { tokens: number; window: number }) =>
-    new Pattern({ kind: "sinks", tokens, before: window, after: 0 }),
+  full,
+  causal,
+  window,
+  sinks,
+  lambda,
+  aShape,
+  chunks,
+  prefixLM,
+  documents,
+  pcw,
+  tree,
+  dilated,
+  dilatedWindow,
+  sparseStrided,
+  sparseFixed,
+  blocks,
+  mask,
+  longformer,
+  etc,
+  longT5Local,
+  transientGlobal,
+  bigBird,
+  blockBert,
+  longLora,
+  union,
+  intersect,
+  sum,
+  perHead,
 };

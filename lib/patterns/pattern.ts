@@ -1,67 +1,156 @@
 // A pattern as JavaScript sees it: a specification, made concrete by the lengths of a call. Which keys it allows is
-// answered by the C++ struct that the kernels walk (csrc/attention/pattern.h), never written twice.
-import { ArgumentError } from "../errors.js";
+// answered by the C++ structs that the kernels walk (csrc/attention), never written twice.
 import { native } from "../binding.js";
+import { ArgumentError } from "../errors.js";
+import type { PatternSpec as NativePatternSpec } from "../native.d.ts";
+import { checkedNumber, checkedOptions } from "../options.js";
 
-export type PatternSpec = Parameters<typeof native.patternVisible>[0] & { kind: string };
+export type PatternSpec = NativePatternSpec & { kind: string };
+
+/** Queries and keys of a call. The last query is aligned with the last key. */
+export interface PatternLengths {
+  seqLenQ: number;
+  seqLenKV: number;
+}
+/** Where a pattern is asked: lengths, and the head where heads differ. */
+export interface PatternPlace extends Partial<PatternLengths> {
+  /** Which query head; 0 if absent. */
+  head?: number;
+  /** Query heads of the call; as many as the pattern is for, if absent. */
+  numHeads?: number;
+  /** Which sequence of the batch; 0 if absent. */
+  batch?: number;
+}
+export interface PatternFacts {
+  /** What the picture is titled; the kind if absent. */
+  title?: string;
+  /** The pattern differs by head and is for so many. */
+  numHeads?: number;
+  /** The pattern was made for these lengths alone. */
+  lengths?: PatternLengths;
+  /** What is seen depends on how long the sequence is, not on positions alone. */
+  byLength?: boolean;
+}
+
+/** A specification, or what makes it once the lengths are known. */
+export type PatternSource = PatternSpec | ((lengths: PatternLengths) => PatternSpec);
 
 /** Which keys a query sees. Made by the factories of `patterns`. */
 export class Pattern {
-  readonly #spec: PatternSpec;
+  readonly #source: PatternSource;
+  readonly #facts: PatternFacts;
+  #last: { key: string; spec: PatternSpec } | undefined;
+  #row: { key: string; runs: number[] | undefined } | undefined;
 
-  constructor(spec: PatternSpec) {
-    native.patternVisible(spec, 0, 0, 1, 1); // checks the parameters now
-    this.#spec = Object.freeze({ ...spec });
+  constructor(source: PatternSource, facts: PatternFacts = {}) {
+    this.#source = typeof source === "function" ? source : Object.freeze({ ...source });
+    this.#facts = facts;
+    if (typeof source !== "function" && !facts.lengths) this.multiplicity(0, 0); // checks the parameters now
   }
-  /** Name and parameters. */
-  get spec(): PatternSpec {
-    return this.#spec;
+  /** Name and parameters, at the lengths of a call. */
+  spec(lengths: PatternLengths): PatternSpec {
+    const { lengths: own } = this.#facts;
+    if (own && (own.seqLenQ !== lengths.seqLenQ || own.seqLenKV !== lengths.seqLenKV))
+      throw new ArgumentError(
+        `pattern: it was made for seqLenQ = ${own.seqLenQ} and seqLenKV = ${own.seqLenKV}, not for ${lengths.seqLenQ} and ${lengths.seqLenKV}`,
+        { op: "pattern", argument: "pattern" },
+      );
+    if (typeof this.#source !== "function") return this.#source;
+    const key = `${lengths.seqLenQ},${lengths.seqLenKV}`;
+    if (this.#last?.key !== key) this.#last = { key, spec: this.#source(lengths) };
+    return this.#last.spec;
   }
-  /** May query `q` see key `kv`? Lengths matter only where they differ: the last query is aligned with the last key. */
-  visible(q: number, kv: number, lengths?: { seqLenQ: number; seqLenKV: number }): boolean {
-    const seqLen = Math.max(q, kv) + 1;
-    return native.patternVisible(this.#spec, q, kv, lengths?.seqLenQ ?? seqLen, lengths?.seqLenKV ?? seqLen);
+  get facts(): Readonly<PatternFacts> {
+    return this.#facts;
   }
-  /** The share of query-key pairs that are visible. */
-  density(seqLenQ: number, seqLenKV: number = seqLenQ): number {
+  #place(
+    op: string,
+    given: PatternPlace,
+    least: number,
+  ): { spec: PatternSpec; place: Required<Omit<PatternPlace, "numHeads">> & { numHeads?: number } } {
+    const options = checkedOptions(op, given, ["seqLenQ", "seqLenKV", "head", "numHeads", "batch"]);
+    const own = this.#facts.lengths;
+    const length = (name: "seqLenQ" | "seqLenKV", other: "seqLenQ" | "seqLenKV") =>
+      checkedNumber(op, name, options[name], { integer: true, min: 0 }) ?? own?.[name] ?? options[other] ?? least;
+    const seqLenQ = length("seqLenQ", "seqLenKV");
+    const seqLenKV = length("seqLenKV", "seqLenQ");
+    const numHeads = options.numHeads ?? this.#facts.numHeads;
+    return {
+      spec: this.spec({ seqLenQ, seqLenKV }),
+      place: {
+        seqLenQ,
+        seqLenKV,
+        head: options.head ?? 0,
+        batch: options.batch ?? 0,
+        ...(numHeads === undefined ? {} : { numHeads }),
+      },
+    };
+  }
+  /** May query `q` see key `kv`? Both lengths are max(q, kv) + 1 unless given. */
+  visible(q: number, kv: number, place: PatternPlace = {}): boolean {
+    return this.multiplicity(q, kv, place) > 0;
+  }
+  /** In how many parts of a sum (LongNet's branches) query `q` sees key `kv`: it counts as often. */
+  multiplicity(q: number, kv: number, place: PatternPlace = {}): number {
+    const at = this.#place("visible", place, Math.max(q, kv) + 1);
+    const { seqLenQ, seqLenKV, head, batch, numHeads } = at.place;
+    const key = `${q},${seqLenQ},${seqLenKV},${head},${batch},${numHeads}`;
+    if (this.#row?.key !== key || !(kv >= 0 && kv < seqLenKV)) {
+      this.#row = { key, runs: undefined };
+      return native.patternMultiplicity(at.spec, q, kv, at.place);
+    }
+    this.#row.runs ??= native.patternRuns(at.spec, q, 1, at.place); // asked again: all of the row at once
+    const { runs } = this.#row;
+    for (let i = 0; i < runs.length; i += 4)
+      if (kv >= (runs[i + 1] as number) && kv < (runs[i + 2] as number)) return runs[i + 3] as number;
+    return 0;
+  }
+  /** The share of query-key pairs that are visible, each as often as it counts. */
+  density(seqLenQ: number, seqLenKV: number = seqLenQ, place: PatternPlace = {}): number {
     const pairs = seqLenQ * seqLenKV;
-    return pairs === 0 ? 0 : this.allowedPairs(seqLenQ, seqLenKV) / pairs;
+    return pairs === 0 ? 0 : this.allowedPairs(seqLenQ, seqLenKV, place) / pairs;
   }
   /** How many query-key pairs are visible, exactly: flops are 2 · (headDim + valueDim) per pair and query head. */
-  allowedPairs(seqLenQ: number, seqLenKV: number = seqLenQ): number {
-    return native.patternAllowedPairs(this.#spec, seqLenQ, seqLenKV);
+  allowedPairs(seqLenQ: number, seqLenKV: number = seqLenQ, place: PatternPlace = {}): number {
+    const at = this.#place("allowedPairs", { ...place, seqLenQ, seqLenKV }, 1);
+    return native.patternAllowedPairs(at.spec, at.place);
   }
-  /** The picture that papers show: queries downwards, keys to the right, visible pairs dark. seqLen up to 512. */
-  toSvg({ seqLen = 64, cell = 6 }: { seqLen?: number; cell?: number } = {}): string {
-    if (!Number.isInteger(seqLen) || seqLen < 1 || seqLen > 512)
-      throw new ArgumentError(`toSvg: seqLen must be an integer in [1, 512], got ${seqLen}`, {
-        op: "toSvg",
-        argument: "seqLen",
-      });
-    const size = seqLen * cell;
-    const runs: string[] = [];
-    for (let q = 0; q < seqLen; q++) {
-      for (let kv = 0; kv < seqLen; kv++) {
-        const start = kv;
-        while (kv < seqLen && this.visible(q, kv, { seqLenQ: seqLen, seqLenKV: seqLen })) kv++;
-        if (kv > start)
-          runs.push(`M${start * cell} ${q * cell}h${(kv - start) * cell}v${cell}h${(start - kv) * cell}z`);
-      }
+  /** The picture that papers show: queries downwards, keys to the right, visible pairs dark. Lengths up to 512. */
+  toSvg(options: PatternPlace & { seqLen?: number; cell?: number } = {}): string {
+    const { seqLen, cell = 6, ...place } = options;
+    const own = this.#facts.lengths;
+    const rule = { integer: true, min: 1, max: 512 };
+    const rows = checkedNumber("toSvg", "seqLen", place.seqLenQ ?? seqLen ?? own?.seqLenQ ?? 64, rule) as number;
+    const columns = checkedNumber("toSvg", "seqLen", place.seqLenKV ?? seqLen ?? own?.seqLenKV ?? 64, rule) as number;
+    const at = this.#place("toSvg", { ...place, seqLenQ: rows, seqLenKV: columns }, 1);
+    const runs = native.patternRuns(at.spec, 0, rows, at.place);
+    const paths = new Map<number, string[]>();
+    for (let i = 0; i < runs.length; i += 4) {
+      const [q, begin, end, times] = runs.slice(i, i + 4) as [number, number, number, number];
+      const path = paths.get(times) ?? [];
+      paths.set(times, path);
+      path.push(`M${begin * cell} ${q * cell}h${(end - begin) * cell}v${cell}h${(begin - end) * cell}z`);
     }
+    const most = Math.max(...paths.keys(), 1);
+    const shade = (times: number) => (most === 1 ? 1 : 0.45 + (0.55 * times) / most);
+    const title = `${this.#facts.title ?? at.spec.kind} attention, ${rows} queries by ${columns} keys`;
     return (
-      `<svg xmlns="http://www.w3.org/2000/svg" viewBox="-1 -1 ${size + 2} ${size + 2}" role="img">` +
-      `<title>${this.#spec.kind} attention, ${seqLen} queries by ${seqLen} keys</title>` +
-      `<rect width="${size}" height="${size}" fill="#f4f6f8" stroke="#9aa5b1"/>` +
-      `<path d="${runs.join("")}" fill="#1f4e79"/></svg>`
+      `<svg xmlns="http://www.w3.org/2000/svg" viewBox="-1 -1 ${columns * cell + 2} ${rows * cell + 2}" role="img">` +
+      `<title>${title}</title>` +
+      `<rect width="${columns * cell}" height="${rows * cell}" fill="#f4f6f8" stroke="#9aa5b1"/>` +
+      [...paths]
+        .map(([times, path]) => `<path d="${path.join("")}" fill="#1f4e79" fill-opacity="${shade(times).toFixed(2)}"/>`)
+        .join("") +
+      "</svg>"
     );
   }
 }
 
-/** What the addon reads of a pattern. */
-export function patternSpec(pattern: unknown): PatternSpec {
-  if (pattern instanceof Pattern) return pattern.spec;
-  throw new ArgumentError("flashAttention: pattern must be made by one of the factories of `patterns`", {
-    op: "flashAttention",
+/** What the addon reads of a pattern, at the lengths of a call. */
+export function patternSpec(op: string, pattern: unknown, lengths: () => PatternLengths): PatternSpec {
+  if (pattern instanceof Pattern) return pattern.spec(lengths());
+  throw new ArgumentError(`${op}: pattern must be made by one of the factories of \`patterns\``, {
+    op,
     argument: "pattern",
   });
 }

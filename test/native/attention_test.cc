@@ -216,6 +216,7 @@ static void run(const Case& c, DType dtype, DType kvDType) {
     }
   }
   args.pattern = &c.pattern;
+  args.offset = c.seqLenKV - c.seqLenQ;
   std::vector<Row> dense;
   double naiveError = 0, largest = 0;
   // the few rows of decoding meet bfloat16 keys as bfloat16

@@ -78,34 +78,22 @@ struct TestWalk {
   static Rows columnRows(const Pattern& p, int t, int tile) { return blockRows(p, columns[t], tile); }
 };
 
-constexpr PatternWalk dilated = {"dilated",
-                                 false,
-                                 TestWalk::dilatedTiles,
-                                 TestWalk::dilatedRows,
-                                 TestWalk::dilatedNext,
-                                 TestWalk::dilatedEnd,
-                                 TestWalk::dilatedRows,
-                                 TestWalk::cover,
-                                 TestWalk::allows,
-                                 nullptr,
-                                 TestWalk::mask};
-constexpr PatternWalk buckets = {"buckets",
-                                 true,
-                                 TestWalk::chunkTiles,
-                                 TestWalk::chunkRows,
-                                 TestWalk::chunkNext,
-                                 TestWalk::chunkEnd,
-                                 TestWalk::chunkRows,
-                                 TestWalk::cover,
-                                 TestWalk::allows,
-                                 nullptr,
-                                 TestWalk::mask};
-constexpr PatternWalk blockList = {"block list",         true,
-                                   TestWalk::blockTiles, TestWalk::blockRows,
-                                   TestWalk::blockNext,  TestWalk::blockEnd,
-                                   TestWalk::columnRows, TestWalk::cover,
-                                   TestWalk::allows,     nullptr,
-                                   TestWalk::mask};
+// of a walk that is not in the list: no runs of keys, no nextKey
+constexpr PatternWalk walkOver(const char* name, bool everyQuery, int (*tiles)(const Pattern&, int),
+                               Rows (*queryRows)(const Pattern&, int, int),
+                               int (*next)(const Pattern&, const Rows&, int, int),
+                               int (*end)(const Pattern&, const Rows&, int),
+                               Rows (*keyRows)(const Pattern&, int, int)) {
+  return {name,          everyQuery, false,   tiles,           queryRows,        next,
+          end,           keyRows,    nullptr, TestWalk::cover, TestWalk::allows, nullptr,
+          TestWalk::mask};
+}
+constexpr PatternWalk dilated = walkOver("dilated", false, TestWalk::dilatedTiles, TestWalk::dilatedRows,
+                                         TestWalk::dilatedNext, TestWalk::dilatedEnd, TestWalk::dilatedRows);
+constexpr PatternWalk buckets = walkOver("buckets", true, TestWalk::chunkTiles, TestWalk::chunkRows,
+                                         TestWalk::chunkNext, TestWalk::chunkEnd, TestWalk::chunkRows);
+constexpr PatternWalk blockList = walkOver("block list", true, TestWalk::blockTiles, TestWalk::blockRows,
+                                           TestWalk::blockNext, TestWalk::blockEnd, TestWalk::columnRows);
 const PatternWalk* current;
 const PatternWalk& walkOfTest(const Pattern&) { return *current; }
 
@@ -135,7 +123,7 @@ void run(const char* name, const PatternWalk& walk, int headDim) {
   };
   std::vector<float> q = values(heads), k = values(kvHeads), v = values(kvHeads), out = values(heads),
                      lse(size_t(n) * heads);
-  Pattern pattern;
+  Pattern pattern = Full{{n, n}};
   current = &walk;
   AttentionArgs args = {};
   args.q = view(q, heads), args.k = view(k, kvHeads), args.v = view(v, kvHeads), args.out = view(out, heads);

@@ -4,7 +4,8 @@ import type { Values } from "../support/tensors.js";
 
 export type Allows = (q: number, kv: number) => boolean;
 export interface AttentionReferenceOptions {
-  allows: Allows;
+  /** Does the query see the key, or how often: as often it counts. */
+  allows: (q: number, kv: number, head: number) => boolean | number;
   scale: number;
   softcap?: number;
   alibiSlopes?: Float64Array;
@@ -46,7 +47,8 @@ export function attention(
         const queryAt = ((b * seqLenQ + i) * numHeads + h) * headDim;
         let top = sinkLogits ? (sinkLogits[h] as number) : Number.NEGATIVE_INFINITY;
         for (let j = 0; j < seqLenKV; j++) {
-          if (!options.allows(i, j)) continue;
+          const times = Number(options.allows(i, j, h));
+          if (times === 0) continue;
           const keyAt = ((b * seqLenKV + j) * numKVHeads + kvHead) * headDim;
           let s = 0;
           for (let c = 0; c < headDim; c++)
@@ -55,6 +57,7 @@ export function attention(
           if (softcap) s = dtype(softcap * Math.tanh(s / softcap));
           if (alibiSlopes) s = dtype(s - (alibiSlopes[h] as number) * Math.abs(i + seqLenKV - seqLenQ - j));
           if (bias) s = dtype(s + at(bias, [b, h, i, j]));
+          if (times > 1) s += Math.log(times);
           scores[j] = s;
           top = Math.max(top, s);
         }

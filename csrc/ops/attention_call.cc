@@ -1,0 +1,107 @@
+#include "attention_call.h"
+
+#include <cmath>
+
+namespace longspan {
+namespace {
+
+constexpr int64_t maxSeqLen = int64_t(1) << 30;
+constexpr int64_t maxHeadDim = 256;
+
+void requireSizes(const AttentionCall& call, Dims& dims, const Tensor& q) {
+  dims.require(call.numKVHeads > 0 ? call.numHeads % call.numKVHeads == 0 : call.numHeads == 0, "q",
+               concat("numHeads must be a multiple of numKVHeads = ", call.numKVHeads),
+               concat("numHeads = ", call.numHeads));
+  for (auto [dim, name] : {std::pair{call.headDim, "headDim"}, {call.valueDim, "valueDim"}})
+    if (dim < 1 || dim > maxHeadDim)
+      throw Error(Code::Unsupported, concat(call.op, ": ", name, " must be in [1, ", maxHeadDim, "], got ", dim))
+          .with("feature", concat(name, " ", dim))
+          .with("known", concat("1 to ", maxHeadDim));
+  dims.require(call.seqLenQ < maxSeqLen && call.seqLenKV < maxSeqLen, "q",
+               concat("sequence lengths must be below ", maxSeqLen), toString(q.shape));
+}
+
+std::optional<Tensor> perHead(const char* op, const char* name, const std::optional<Tensor>& given, int64_t numHeads) {
+  if (!given) return given;
+  requireDType(op, name, *given, floatDTypes);
+  Dims(op).require(given->rank() == 1 && given->shape[0] == numHeads, name,
+                   concat(name, " must be [numHeads = ", numHeads, "]"), toString(given->shape));
+  return contiguous(converted(*given, DType::Float32));
+}
+
+// [batch, numHeads, seqLenQ, seqLenKV] with zero strides along axes it is repeated over.
+std::optional<Tensor> broadcastBias(const AttentionCall& call, const std::optional<Tensor>& given) {
+  if (!given) return given;
+  requireDType(call.op, "bias", *given, floatDTypes);
+  Shape wanted = {call.batch, call.numHeads, call.seqLenQ, call.seqLenKV};
+  Tensor bias = converted(*given, DType::Float32), view = bias;
+  view.shape = wanted;
+  view.strides.assign(4, 0);
+  bool fits = bias.rank() <= 4;
+  for (int i = 0; fits && i < bias.rank(); ++i) {
+    int at = 4 - bias.rank() + i;
+    if (bias.shape[i] == wanted[at])
+      view.strides[at] = bias.strides[i];
+    else
+      fits = bias.shape[i] == 1;
+  }
+  if (!fits)
+    Dims(call.op).mismatch("bias", concat("broadcastable to [batch, numHeads, seqLenQ, seqLenKV] = ", toString(wanted)),
+                           given->shape);
+  return view;
+}
+
+}  // namespace
+
+AttentionCall attentionCall(const char* op, Dims& dims, const Tensor& q, int64_t seqLenKV, int64_t numKVHeads,
+                            int64_t valueDim, const FlashAttentionOptions& options, bool patterned) {
+  AttentionCall call{};
+  call.op = op;
+  call.batch = q.shape[0], call.seqLenQ = q.shape[1], call.numHeads = q.shape[2], call.headDim = q.shape[3];
+  call.seqLenKV = seqLenKV, call.numKVHeads = numKVHeads, call.valueDim = valueDim;
+  requireSizes(call, dims, q);
+  double scale = options.scale.value_or(1 / std::sqrt(double(call.headDim)));
+  requireFinite(op, "scale", scale);
+  requireFinite(op, "softcap", options.softcap.value_or(0));
+  if (options.softcap && *options.softcap <= 0)
+    badArgument(op, "softcap", concat("softcap must be positive, got ", *options.softcap));
+  call.scale = float(scale);
+  call.softcap = float(options.softcap.value_or(0));
+  PatternSpec spec = patternOf(op, options);
+  if (patterned) call.pattern = concretePattern(op, spec, {call.batch, call.numHeads, call.seqLenQ, seqLenKV});
+  call.alibiSlopes = perHead(op, "alibiSlopes", options.alibiSlopes, call.numHeads);
+  call.sinkLogits = perHead(op, "sinkLogits", options.sinkLogits, call.numHeads);
+  call.bias = broadcastBias(call, options.bias);
+  call.q = q;
+  call.out = newOutput(op, q.dtype, {call.batch, call.seqLenQ, call.numHeads, valueDim});
+  if (options.returnLse) call.lse = newOutput(op, DType::Float32, {call.batch, call.numHeads, call.seqLenQ});
+  return call;
+}
+
+std::vector<const Tensor*> AttentionCall::inputs() const {
+  std::vector<const Tensor*> all = {&q};
+  for (const auto* given : {&alibiSlopes, &bias, &sinkLogits})
+    if (*given) all.push_back(&**given);
+  const PatternPointer& used = sequences ? sequences->pattern : pattern;
+  if (used)
+    for (const Tensor& list : used->tensors) all.push_back(&list);
+  return all;
+}
+
+AttentionArgs argumentsOf(const AttentionCall& call) {
+  AttentionArgs args{};
+  args.q = call.q.view();
+  args.out = call.out.view();
+  args.lse = viewOf(call.lse);
+  args.scale = call.scale;
+  args.softcap = call.softcap;
+  args.alibiSlopes = viewOf(call.alibiSlopes);
+  args.bias = viewOf(call.bias);
+  args.sinkLogits = viewOf(call.sinkLogits);
+  args.offset = int(call.seqLenKV - call.seqLenQ);
+  return args;
+}
+
+AttentionOutput outputOf(const AttentionCall& call) { return {call.out, call.lse}; }
+
+}  // namespace longspan

@@ -1,0 +1,86 @@
+// Every pattern through the kernel: dense attention under its definition, whole, as the last rows, and decoded from a
+// cache.
+import { expect, it } from "vitest";
+import { flashAttention, KVCache, patterns, type Tensor } from "../../lib/index.js";
+import { multiplicity, type PatternCase, patternCases } from "../cases/patterns.js";
+import { attention } from "../reference/attention.js";
+import { judge } from "../support/compare.js";
+import { type FloatDType, round } from "../support/numbers.js";
+import { random } from "../support/random.js";
+import { randomValues, read, tensorOf } from "../support/tensors.js";
+import { describeOnIsa, isa } from "./support.js";
+
+interface Size {
+  seqLenQ: number;
+  seqLenKV: number;
+  numHeads: number;
+  numKVHeads: number;
+  headDim: number;
+}
+
+async function check(c: PatternCase, size: Size, dtype: FloatDType, extra = {}): Promise<void> {
+  const { seqLenQ, seqLenKV, numHeads, numKVHeads, headDim } = size;
+  const next = random(seqLenQ * 31 + seqLenKV + headDim);
+  const q = randomValues(next, [1, seqLenQ, numHeads, headDim], dtype);
+  const [k, v] = [1, 2].map(() => randomValues(next, [1, seqLenKV, numKVHeads, headDim], dtype)) as [
+    typeof q,
+    typeof q,
+  ];
+  const tensors = [q, k, v].map((x) => tensorOf(x, dtype)) as [never, never, never];
+  const options = { pattern: c.pattern, returnLse: true as const, ...extra };
+  const { out, lse } = flashAttention(...tensors, options);
+  const reference = { allows: multiplicity(c, seqLenQ, seqLenKV), scale: Math.fround(headDim ** -0.5) };
+  const exact = attention(q, k, v, reference);
+  const naive = attention(q, k, v, reference, { dtype: round[dtype], float32: Math.fround });
+  const verdict = judge(await read(out), exact.out, naive.out, dtype);
+  expect(verdict.error, `out: ${JSON.stringify(verdict)}`).toBeLessThanOrEqual(verdict.allowed);
+  const lseVerdict = judge(await read(lse), exact.lse, naive.lse, "float32", 4);
+  expect(lseVerdict.error, `lse: ${JSON.stringify(lseVerdict)}`).toBeLessThanOrEqual(lseVerdict.allowed);
+}
+
+describeOnIsa(`patterns on ${isa}`, () => {
+  for (const c of patternCases) {
+    const numHeads = c.numHeads ?? 2;
+    const seqLenKV = c.seqLen ?? 100;
+    const heads = { numHeads, numKVHeads: numHeads % 2 ? 1 : numHeads / 2, seqLenKV };
+    it(`${c.name}: all rows, float32`, async () => check(c, { ...heads, seqLenQ: seqLenKV, headDim: 12 }, "float32"));
+    it(`${c.name}: 37 rows after a cache, bfloat16`, async () =>
+      check(c, { ...heads, seqLenQ: 37, headDim: 8 }, "bfloat16"));
+    it(`${c.name}: one row, float16`, async () => check(c, { ...heads, seqLenQ: 1, headDim: 8 }, "float16"));
+    if (c.byPosition !== false)
+      it(`${c.name}: decoded from a cache, the row of the whole`, async () => {
+        const next = random(7);
+        const shape = [1, seqLenKV, heads.numKVHeads, 8];
+        const [q, k, v] = [[1, seqLenKV, numHeads, 8], shape, shape].map((s) =>
+          tensorOf(randomValues(next, s, "float32"), "float32"),
+        ) as [Tensor, Tensor, Tensor];
+        const whole = flashAttention(q, k, v, { pattern: c.pattern, returnLse: false });
+        const cache = new KVCache({ numLayers: 1, numKVHeads: heads.numKVHeads, headDim: 8, dtype: "float32" });
+        cache.append(0, k, v);
+        const decoded = await read(cache.attend(0, q.narrow(1, seqLenKV - 1, 1), { pattern: c.pattern }));
+        const wanted = await read(whole.narrow(1, seqLenKV - 1, 1));
+        for (const [i, x] of decoded.entries()) expect(Math.abs(x - (wanted[i] as number))).toBeLessThan(2e-6);
+        cache.dispose();
+      });
+  }
+
+  const long = { seqLenQ: 700, seqLenKV: 700, numHeads: 2, numKVHeads: 1, headDim: 4 };
+  for (const name of [
+    "dilated (LongNet), mod, causal",
+    "Sparse Transformer, strided",
+    "Longformer",
+    "BlockBERT",
+    "union",
+  ]) {
+    const c = patternCases.find((one) => one.name === name) as PatternCase;
+    it(`${name}: many tiles`, async () => check({ ...c }, { ...long, numHeads: c.numHeads ?? 2 }, "float32"));
+  }
+  it("a pattern beside causal: both must allow a pair", async () => {
+    const pattern = patterns.dilated({ segments: [16, 64], rates: [1, 4] });
+    const branch = (p: number, j: number, w: number, r: number, head: number) =>
+      Math.floor(p / w) === Math.floor(j / w) && (p % w) % r === head % r && (j % w) % r === head % r;
+    const definition: PatternCase["definition"] = (p, j, { head }) =>
+      j > p ? 0 : Number(branch(p, j, 16, 1, head)) + Number(branch(p, j, 64, 4, head));
+    await check({ name: "", pattern, definition }, { ...long, seqLenQ: 90, seqLenKV: 90 }, "float32", { causal: true });
+  });
+});
