@@ -242,7 +242,7 @@ void finishRow(const DecodePlan& plan, const float* states, int64_t chunkStride,
   }
   alignas(64) float row[256 + 16];
   __builtin_memset(row, 0, sizeof(float) * dim);
-  for (int64_t chunk = 0; chunk < plan.chunks; ++chunk) {
+  for (int64_t chunk = 0; sees && chunk < plan.chunks; ++chunk) {  // else lowest − lowest, which need not be 0
     const float* state = states + chunk * chunkStride;
     Vec weight = exp2(broadcast((state[dim + 16] * unit - highest) * log2e));
     total += sum(load(state + dim) * weight);

@@ -277,8 +277,8 @@ Pattern nothing(const PatternLengths& lengths) {
   return Sinks{none, 0, 0, -1};
 }
 
-void checkBlocks(const char* op, const Blocks& blocks) {
-  int end = ceilDiv(blocks.seqLenKV, blocks.blockKV);
+void checkBlocks(const char* op, const Blocks& blocks, bool ownLengths) {
+  int end = ownLengths ? unbounded : ceilDiv(blocks.seqLenKV, blocks.blockKV);
   for (int row = 0; row < blocks.rows; ++row) {
     if (blocks.rowStart && (blocks.rowStart[row] < 0 || blocks.rowStart[row] > blocks.rowStart[row + 1]))
       badArgument(op, "rowStart", concat("rowStart must be ascending from 0 on, row ", row, " is not"));
@@ -292,10 +292,11 @@ void checkBlocks(const char* op, const Blocks& blocks) {
   }
 }
 
-void checkListsOf(const char* op, const Pattern& pattern) {
-  for (int i = 0; pattern.each && i < pattern.eachBatch * pattern.eachHead; ++i) checkListsOf(op, pattern.each[i]);
+void checkListsOf(const char* op, const Pattern& pattern, bool ownLengths) {
+  for (int i = 0; pattern.each && i < pattern.eachBatch * pattern.eachHead; ++i)
+    checkListsOf(op, pattern.each[i], ownLengths);
   if (pattern.each) return;
-  if (pattern.kind == Pattern::Kind::Blocks) checkBlocks(op, pattern.blocks);
+  if (pattern.kind == Pattern::Kind::Blocks) checkBlocks(op, pattern.blocks, ownLengths);
   if (pattern.kind == Pattern::Kind::Documents)
     checkAscending(op, "bounds", pattern.documents.begins, pattern.documents.count, false);
   if (pattern.kind == Pattern::Kind::Keys)
@@ -303,14 +304,14 @@ void checkListsOf(const char* op, const Pattern& pattern) {
   if (pattern.kind == Pattern::Kind::Queries)
     checkAscending(op, "bounds", pattern.queries.spans.bounds, 2 * pattern.queries.spans.count, false);
   if (pattern.kind == Pattern::Kind::Composite)
-    for (int i = 0; i < pattern.composite.count; ++i) checkListsOf(op, pattern.composite.of[i]);
+    for (int i = 0; i < pattern.composite.count; ++i) checkListsOf(op, pattern.composite.of[i], ownLengths);
 }
 
 }  // namespace
 
 void ConcretePattern::checkLists() const {
   if (tensors.empty() || checked) return;
-  for (const Pattern& part : parts) checkListsOf(op, part);
+  for (const Pattern& part : parts) checkListsOf(op, part, ownLengths);
 }
 
 void ConcretePattern::checkListsIfReady() {
@@ -319,9 +320,11 @@ void ConcretePattern::checkListsIfReady() {
   checked = true;
 }
 
-PatternPointer concretePattern(const char* op, const PatternSpec& spec, const std::vector<PatternLengths>& sequences) {
+PatternPointer concretePattern(const char* op, const PatternSpec& spec, const std::vector<PatternLengths>& sequences,
+                               bool ownLengths) {
   auto result = std::make_shared<ConcretePattern>();
   result->op = op;
+  result->ownLengths = ownLengths;
   const int64_t numHeads = sequences.empty() ? 0 : sequences[0].numHeads;
   int heads = differs(spec, true) ? int(numHeads) : 1;
   std::vector<std::vector<Pattern>> all;
@@ -348,7 +351,7 @@ PatternPointer concretePattern(const char* op, const PatternSpec& spec, const st
 
 PatternPointer concretePattern(const char* op, const PatternSpec& spec, const PatternLengths& lengths) {
   size_t batches = differs(spec, false) ? size_t(lengths.batch) : 1;
-  return concretePattern(op, spec, std::vector<PatternLengths>(batches, lengths));
+  return concretePattern(op, spec, std::vector<PatternLengths>(batches, lengths), false);
 }
 
 PatternSpec patternOf(const char* op, const FlashAttentionOptions& options) {

@@ -32,7 +32,8 @@ struct ConcretePattern {
   std::vector<Tensor> tensors;  // lists that the parts point into: inputs of the op
   PatternArena arena;
 
-  bool checked = false;  // lists that were there at the call were found good then
+  bool ownLengths = false;  // sequences differ: a list may be longer than the shortest of them needs
+  bool checked = false;     // lists that were there at the call were found good then
 
   // Throws Error{Argument} where a list is not ascending or leaves the lengths: at the call where the lists are there,
   // else before the kernel reads them.
@@ -46,7 +47,8 @@ struct PatternLengths {
 };
 PatternPointer concretePattern(const char* op, const PatternSpec& spec, const PatternLengths& lengths);
 // One entry for each sequence of the batch, of its own lengths.
-PatternPointer concretePattern(const char* op, const PatternSpec& spec, const std::vector<PatternLengths>& sequences);
+PatternPointer concretePattern(const char* op, const PatternSpec& spec, const std::vector<PatternLengths>& sequences,
+                               bool ownLengths);
 // What causal, window and pattern of the options say.
 PatternSpec patternOf(const char* op, const FlashAttentionOptions& options);
 

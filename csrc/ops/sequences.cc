@@ -44,7 +44,7 @@ class Reader {
       result_->longestQ = std::max<int64_t>(result_->longestQ, seqLensQ()[s]);
       result_->longestKV = std::max<int64_t>(result_->longestKV, seqLensKV_[s]);
     }
-    result_->pattern = concretePattern(call_.op, patternOf(call_.op, options_), lengths);
+    result_->pattern = concretePattern(call_.op, patternOf(call_.op, options_), lengths, true);
     return result_;
   }
 
