@@ -8,7 +8,7 @@ import { machine, memory } from "../dist/index.js";
 import { ceilings } from "./measure.mjs";
 import { measurePeer, peers } from "./peers.mjs";
 
-const files = ["attention", "decode", "matmul", "event-loop"];
+const files = ["attention", "patterns", "decode", "matmul", "event-loop"];
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: {
@@ -32,6 +32,7 @@ const engineering = (rate, unit) =>
 function nameOf({ op, ...rest }) {
   const heads = rest.numHeads ? ` ${rest.numHeads}/${rest.numKVHeads} × ${rest.headDim}` : "";
   if (op === "attention") return `${rest.dtype}${heads} ${rest.causal ? "causal" : "full"} ${rest.seqLen}`;
+  if (op === "pattern") return `${rest.dtype}${heads} ${rest.kind}`;
   if (op === "decode") return `${rest.dtype}${heads} over ${rest.seqLenKV} keys from ${rest.source}`;
   if (op === "event-loop") return `prefill of ${rest.tokens} tokens`;
   return `${rest.activations} × ${rest.weights} ${rest.rows} × ${rest.inFeatures} × ${rest.outFeatures}`;
@@ -43,7 +44,8 @@ function verdict(result, testCase) {
   const target = testCase.target
     ? ` (target ${percent(testCase.target)}${result.share >= testCase.target ? "" : ", missed"})`
     : "";
-  return `${percent(result.share).padStart(6)} of the ceiling${target}`;
+  const whole = result.ofPeak === undefined ? "the ceiling" : `dense, ${percent(result.ofPeak)} of the ceiling`;
+  return `${percent(result.share).padStart(6)} of ${whole}${target}`;
 }
 
 async function benchFile(name) {

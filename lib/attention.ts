@@ -80,6 +80,29 @@ function lengthsOf(q: TensorLike, k: TensorLike, options: FlashAttentionOptions)
   return { seqLenQ: longest, seqLenKV: longest };
 }
 
+/** What a call will do. */
+export type AttentionExplanation = ReturnType<typeof native.explainAttention>;
+
+/**
+ * What flashAttention with these arguments would do, without running it: kernel, instruction set and tiles of each part
+ * of the pattern, allowed pairs, flops and bytes. Never a silent fallback: what this says is what runs.
+ */
+export function explainAttention(
+  q: TensorLike,
+  k: TensorLike,
+  v: TensorLike,
+  options?: FlashAttentionOptions,
+): AttentionExplanation {
+  return native.explainAttention(
+    q as Tensor,
+    k as Tensor,
+    v as Tensor,
+    options?.pattern
+      ? { ...options, pattern: patternSpec("explainAttention", options.pattern, () => lengthsOf(q, k, options)) }
+      : (options as NativeOptions | undefined),
+  );
+}
+
 /** Attention over the union of disjoint key sets, from each part's out and lse. */
 export function mergeAttention(parts: readonly AttentionPart[]): AttentionPart {
   return native.mergeAttention(parts as AttentionPart[]);

@@ -1,5 +1,12 @@
 // What users see.
-export { flashAttention, mergeAttention, type AttentionPart, type FlashAttentionOptions } from "./attention.js";
+export {
+  type AttentionExplanation,
+  type AttentionPart,
+  explainAttention,
+  flashAttention,
+  type FlashAttentionOptions,
+  mergeAttention,
+} from "./attention.js";
 export * from "./errors.js";
 export { machine, memory, setMemoryBudget, setQueueBytes, setThreads } from "./machine.js";
 export { type LoadOptions, loadModel } from "./load.js";

@@ -5,23 +5,24 @@
 
 namespace longspan {
 
-// Toggles query i from key `begin` to before key `end`; finish() makes words of the toggles.
+// Toggles queries (bits) from place `begin` to before place `end` of the keys; finish() makes words of the toggles.
 struct MaskRuns {
-  const Rows& keys;  // consecutive
-  uint64_t* words;   // [keys.count]
-  MaskRuns(const Rows& k, uint64_t* w) : keys(k), words(w) {
-    for (int j = 0; j < keys.count; ++j) words[j] = 0;
+  int count;
+  uint64_t* words;  // [count]
+  MaskRuns(int n, uint64_t* w) : count(n), words(w) {
+    for (int j = 0; j < count; ++j) words[j] = 0;
   }
-  void add(int i, int begin, int end) {
-    begin = maxOf(begin - keys.start, 0), end = minOf(end - keys.start, keys.count);
+  void add(uint64_t queries, int64_t begin, int64_t end) {
+    begin = begin > 0 ? begin : 0, end = end < count ? end : count;
     if (begin >= end) return;
-    words[begin] ^= uint64_t(1) << i;
-    if (end < keys.count) words[end] ^= uint64_t(1) << i;
+    words[begin] ^= queries;
+    if (end < count) words[end] ^= queries;
   }
   void finish() {
-    for (int j = 1; j < keys.count; ++j) words[j] ^= words[j - 1];
+    for (int j = 1; j < count; ++j) words[j] ^= words[j - 1];
   }
 };
+constexpr uint64_t bit(int i) { return uint64_t(1) << i; }
 
 template <class P>
 void maskByPairs(const P& p, const int* queries, int count, const Rows& keys, uint64_t* words) {
@@ -36,11 +37,11 @@ template <class P>
 void maskOf(const P& p, const int* queries, int count, const Rows& keys, uint64_t* words) {
   if constexpr (P::hasRanges) {
     if (keys.contiguous()) {
-      MaskRuns runs(keys, words);
+      MaskRuns runs(keys.count, words);
       for (int i = 0; i < count; ++i) {
         KeyRange r = p.range(queries[i]);
-        runs.add(i, r.begin, r.end);
-        runs.add(i, r.begin2, r.end2);
+        runs.add(bit(i), r.begin - keys.start, r.end - keys.start);
+        runs.add(bit(i), r.begin2 - keys.start, r.end2 - keys.start);
       }
       return runs.finish();
     }
@@ -50,23 +51,53 @@ void maskOf(const P& p, const int* queries, int count, const Rows& keys, uint64_
 
 inline void maskOf(const Blocks& p, const int* queries, int count, const Rows& keys, uint64_t* words) {
   if (!keys.contiguous()) return maskByPairs(p, queries, count, keys, words);
-  MaskRuns runs(keys, words);
+  MaskRuns runs(keys.count, words);
   int first = keys.start / p.blockKV, last = (keys.start + keys.count - 1) / p.blockKV;
+  for (int i = 0; i < count;) {  // queries of one row of blocks together
+    int row = p.rowOf(queries[i]);
+    uint64_t together = 0;
+    for (; i < count && p.rowOf(queries[i]) == row; ++i) together |= bit(i);
+    Blocks::List list = p.listOf(row);
+    for (int n = lowerBound(list.at, 0, list.count, first); n < list.count && list.at[n] <= last; ++n) {
+      int64_t begin = int64_t(list.at[n]) * p.blockKV - keys.start;
+      runs.add(together, begin, begin + p.blockKV);
+    }
+  }
+  runs.finish();
+}
+
+inline int64_t floorOf(int64_t a, int64_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
+
+inline void maskOf(const Dilated& p, const int* queries, int count, const Rows& keys, uint64_t* words) {
+  int first = keys[0], own = first / p.segment;
+  bool tiled = !keys.index && keys.stride == p.rate && p.holdsRow(first, own) && p.holdsRow(keys[keys.count - 1], own);
+  if (!tiled) return maskByPairs(p, queries, count, keys, words);
+  MaskRuns runs(keys.count, words);
   for (int i = 0; i < count; ++i) {
-    Blocks::List list = p.listOf(p.rowOf(queries[i]));
-    for (int n = lowerBound(list.at, 0, list.count, first); n < list.count && list.at[n] <= last; ++n)
-      runs.add(i, list.at[n] * p.blockKV, (list.at[n] + 1) * p.blockKV);
+    int at = queries[i] + p.start;
+    if (p.holdsRow(at, own)) runs.add(bit(i), 0, p.causal ? floorOf(int64_t(at) - first, p.rate) + 1 : keys.count);
   }
   runs.finish();
 }
 
 inline void maskOf(const Strided& p, const int* queries, int count, const Rows& keys, uint64_t* words) {
+  if (!keys.index && keys.stride == p.rate) {
+    MaskRuns runs(keys.count, words);
+    for (int i = 0; i < count; ++i) {
+      int64_t distance = int64_t(queries[i]) + p.start - keys.start;
+      if (distance % p.rate) continue;
+      int64_t at = distance / p.rate;  // place of the own key
+      runs.add(bit(i), at - p.before, at - p.skip + 1);
+      runs.add(bit(i), at + 1, at + p.after + 1);
+    }
+    return runs.finish();
+  }
   if (!keys.contiguous()) return maskByPairs(p, queries, count, keys, words);
   for (int j = 0; j < keys.count; ++j) words[j] = 0;
   for (int i = 0; i < count; ++i) {
     int own = p.classOf(queries[i]), first = keys.start % p.rate;
     for (int j = (own - first + p.rate) % p.rate; j < keys.count; j += p.rate)
-      words[j] |= uint64_t(p.allows(queries[i], keys.start + j)) << i;
+      if (p.allows(queries[i], keys.start + j)) words[j] |= bit(i);
   }
 }
 

@@ -120,6 +120,13 @@ struct AttentionArgs {
   const SequenceView* sequences;
   int pageSize;
 };
+struct AttentionPlan {  // how a call of attention will run
+  const char* kernel;   // "flash attention" or "decode attention"
+  const char* product;  // what its products multiply: "float32" or "bfloat16"
+  int queriesPerItem, headsPerItem, keysPerTile;
+  int64_t items, keyParts;  // work items, and in how many parts each cuts the keys
+  int64_t scratchBytesPerThread;
+};
 struct MergeArgs {  // parts of attention over disjoint key sets
   int parts;
   const TensorView* outs;  // [batch, seqLenQ, numHeads, valueDim]
@@ -157,6 +164,7 @@ struct Backend {
   void (*pack)(const PackArgs&, Parallel&);
   void (*matmul)(const MatmulArgs&, Parallel&);
   void (*attention)(const AttentionArgs&, Parallel&);
+  void (*planAttention)(const AttentionArgs&, AttentionPlan&);
   void (*mergeAttention)(const MergeArgs&, Parallel&);
   void (*cacheAppend)(const CacheAppendArgs&, Parallel&);
   void (*ceilings)(Ceilings&, Parallel&);

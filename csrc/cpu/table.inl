@@ -26,7 +26,6 @@
 #include "flash_attention_cache.inl"
 #include "flash_attention_softmax.inl"
 #include "flash_attention.inl"
-#include "attention.inl"
 
 constexpr bool nativeBFloat16 =
 #ifdef __AVX512BF16__
@@ -34,6 +33,8 @@ constexpr bool nativeBFloat16 =
 #else
     false;
 #endif
+
+#include "attention.inl"
 
 constexpr Backend table = {
     .name = isaName,
@@ -51,6 +52,7 @@ constexpr Backend table = {
     .pack = pack,
     .matmul = matmul,
     .attention = attention,
+    .planAttention = planAttention,
     .mergeAttention = mergeAttention,
     .cacheAppend = cacheAppend,
     .ceilings = ceilings,

@@ -12,6 +12,8 @@ void defineOps(Exports& exports) {
       "flashAttention", {"q", "k", "v", "options"},
       "softmax(scale · q kᵀ + mask) v in O(seqLen) memory. q [batch, seqLenQ, numHeads, headDim], k [batch, seqLenKV, "
       "numKVHeads, headDim], v [batch, seqLenKV, numKVHeads, valueDim].");
+  exports.define<explainAttention>("explainAttention", {"q", "k", "v", "options"},
+                                   "What flashAttention would do: kernel, tiles, flops, bytes.");
   exports.define<patternMultiplicity>("patternMultiplicity", {"pattern", "q", "kv", "place"},
                                       "How many parts of the pattern let query q see key kv; 0: it does not.");
   exports.define<patternRuns>("patternRuns", {"pattern", "firstQuery", "count", "place"},

@@ -73,9 +73,12 @@ AttentionCall attentionCall(const char* op, Dims& dims, const Tensor& q, int64_t
   call.sinkLogits = perHead(op, "sinkLogits", options.sinkLogits, call.numHeads);
   call.bias = broadcastBias(call, options.bias);
   call.q = q;
-  call.out = newOutput(op, q.dtype, {call.batch, call.seqLenQ, call.numHeads, valueDim});
-  if (options.returnLse) call.lse = newOutput(op, DType::Float32, {call.batch, call.numHeads, call.seqLenQ});
   return call;
+}
+
+void allocateOutputs(AttentionCall& call, bool withLse) {
+  call.out = newOutput(call.op, call.q.dtype, {call.batch, call.seqLenQ, call.numHeads, call.valueDim});
+  if (withLse) call.lse = newOutput(call.op, DType::Float32, {call.batch, call.numHeads, call.seqLenQ});
 }
 
 std::vector<const Tensor*> AttentionCall::inputs() const {

@@ -24,12 +24,23 @@ struct AttentionCall {
   std::vector<const Tensor*> inputs() const;
 };
 
-// Checks q (already bound), the options and the sizes; allocates out and lse. `patterned`: also makes the pattern.
+// Checks q (already bound), the options and the sizes. `patterned`: also makes the pattern.
 AttentionCall attentionCall(const char* op, Dims& dims, const Tensor& q, int64_t seqLenKV, int64_t numKVHeads,
                             int64_t valueDim, const FlashAttentionOptions& options, bool patterned = true);
+void allocateOutputs(AttentionCall& call, bool withLse);
 // The arguments that do not depend on where keys and values are.
 AttentionArgs argumentsOf(const AttentionCall& call);
 AttentionOutput outputOf(const AttentionCall& call);
+// flashAttention, up to where the kernel would be enqueued: no outputs yet.
+struct FlashCall {
+  Tensor q, k, v;
+  AttentionCall call;
+  bool packed;  // without the batch axis
+};
+FlashCall flashCall(const char* op, const Tensor& q, const Tensor& k, const Tensor& v,
+                    const FlashAttentionOptions& options);
+// The arguments of the kernel, its sequences included; the pattern is for the caller to set.
+AttentionArgs sequencedArguments(const AttentionCall& call, const AttentionArgs& args);
 // Runs the kernel over every part of the pattern; k and v or the cache are set.
 void runAttention(const AttentionCall& call, const AttentionArgs& args, const Backend& table, Parallel& parallel);
 

@@ -52,6 +52,11 @@ PatternPointer concretePattern(const char* op, const PatternSpec& spec, const st
 // What causal, window and pattern of the options say.
 PatternSpec patternOf(const char* op, const FlashAttentionOptions& options);
 
+// Waits until the lists are there and checks them: for questions, which have their answer now.
+void waitForLists(const ConcretePattern& pattern);
+// Pairs that a pattern of one head allows.
+double allowedPairs(const Pattern& pattern);
+
 // The queries [first, first + count) of the heads from firstHead on and of one sequence of the batch.
 Pattern slicedPattern(const Pattern& pattern, int first, int count, int batch, int firstHead, int numHeads,
                       PatternArena& arena);

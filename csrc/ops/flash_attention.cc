@@ -31,41 +31,52 @@ void requireBlockTable(const char* op, const Tensor& table) {
 
 }  // namespace
 
-AttentionOutput flashAttention(const Tensor& givenQ, const Tensor& givenK, const Tensor& givenV,
-                               const FlashAttentionOptions& options) {
-  const char* op = "flashAttention";
+FlashCall flashCall(const char* op, const Tensor& givenQ, const Tensor& givenK, const Tensor& givenV,
+                    const FlashAttentionOptions& options) {
   bool packed = options.cuSeqLensQ.has_value(), paged = options.blockTable.has_value();
-  Tensor q = withBatch(givenQ, packed), k = withBatch(givenK, packed && !paged),
-         v = withBatch(givenV, packed && !paged);
+  FlashCall result{withBatch(givenQ, packed),
+                   withBatch(givenK, packed && !paged),
+                   withBatch(givenV, packed && !paged),
+                   {},
+                   packed && givenQ.rank() == 3};
+  const Tensor &q = result.q, &k = result.k, &v = result.v;
   Dims dims(op);
   dims.bind<4>(q, "q", "[batch, seqLenQ, numHeads, headDim]");
-  bool ownBatch = paged || packed || options.cuSeqLensKV;  // then the lists say how many sequences there are
-  auto keys = dims.bind<4>(k, "k",
-                           paged      ? "[numPages, pageSize, numKVHeads, headDim]"
-                           : ownBatch ? "[batchKV, seqLenKV, numKVHeads, headDim]"
-                                      : "[batch, seqLenKV, numKVHeads, headDim]");
-  int64_t valueDim = dims.bind<4>(v, "v",
-                                  paged      ? "[numPages, pageSize, numKVHeads, valueDim]"
-                                  : ownBatch ? "[batchKV, seqLenKV, numKVHeads, valueDim]"
-                                             : "[batch, seqLenKV, numKVHeads, valueDim]")[3];
+  bool ownBatch = packed || options.cuSeqLensKV;  // then the lists say how many sequences there are
+  const char *keysAre = paged      ? "[numPages, pageSize, numKVHeads, headDim]"
+                        : ownBatch ? "[batchKV, seqLenKV, numKVHeads, headDim]"
+                                   : "[batch, seqLenKV, numKVHeads, headDim]",
+             *valuesAre = paged      ? "[numPages, pageSize, numKVHeads, valueDim]"
+                          : ownBatch ? "[batchKV, seqLenKV, numKVHeads, valueDim]"
+                                     : "[batch, seqLenKV, numKVHeads, valueDim]";
+  auto keys = dims.bind<4>(k, "k", keysAre);
+  int64_t valueDim = dims.bind<4>(v, "v", valuesAre)[3];
   requireDType(op, "q", q, floatDTypes);
   requireSameDType(op, "k", k, "q", q.dtype);
   requireSameDType(op, "v", v, "q", q.dtype);
   if (paged) requireBlockTable(op, *options.blockTable);
-  bool sequences = hasSequences(options), ready = listsReady(options);
   int64_t seqLenKV = paged ? keys[1] * options.blockTable->shape[1] : keys[1];
-  AttentionCall call = attentionCall(op, dims, q, seqLenKV, keys[2], valueDim, options, !sequences);
+  result.call = attentionCall(op, dims, q, seqLenKV, keys[2], valueDim, options, !hasSequences(options));
+  return result;
+}
+
+AttentionOutput flashAttention(const Tensor& givenQ, const Tensor& givenK, const Tensor& givenV,
+                               const FlashAttentionOptions& options) {
+  const char* op = "flashAttention";
+  auto [q, k, v, call, withoutBatchAxis] = flashCall(op, givenQ, givenK, givenV, options);
+  allocateOutputs(call, options.returnLse);
+  bool sequences = hasSequences(options), ready = listsReady(options);
   if (sequences && ready) call.sequences = readSequences(call, k, v, options);
   std::vector<const Tensor*> inputs = call.inputs();
   inputs.insert(inputs.end(), {&k, &v});
   for (const auto* list : {&options.cuSeqLensQ, &options.cuSeqLensKV, &options.seqLensKV})
     if (*list) inputs.push_back(&(*list)->tensor);
-  if (paged) inputs.push_back(&*options.blockTable);
+  if (options.blockTable) inputs.push_back(&*options.blockTable);
   std::vector<Tensor*> outputs = {&call.out};
   if (call.lse) outputs.push_back(&*call.lse);
   std::optional<FlashAttentionOptions> later;  // the lists are still being computed
   if (sequences && !ready) later = options;
-  enqueue(op, inputs, outputs, [call, k, v, later](const Backend& table, Parallel& parallel) {
+  enqueue(op, inputs, outputs, [call = call, k = k, v = v, later](const Backend& table, Parallel& parallel) {
     AttentionCall now = call;
     if (later) now.sequences = readSequences(call, k, v, *later);
     AttentionArgs args = argumentsOf(now);
@@ -73,7 +84,7 @@ AttentionOutput flashAttention(const Tensor& givenQ, const Tensor& givenK, const
     args.v = v.view();
     runAttention(now, args, table, parallel);
   });
-  return withoutBatch(outputOf(call), packed && givenQ.rank() == 3);
+  return withoutBatch(outputOf(call), withoutBatchAxis);
 }
 
 AttentionPart mergeAttention(const std::vector<AttentionPart>& parts) {

@@ -108,6 +108,7 @@ AttentionOutput cacheAttention(const Tensor& q, const KVCache& cache, int64_t la
                toString(q.shape));
   requireDType(op, "q", q, floatDTypes);
   AttentionCall call = attentionCall(op, dims, q, layer.length, storage.numKVHeads, storage.valueDim, options);
+  allocateOutputs(call, options.returnLse);
   if (hasSequences(options)) badArgument(op, "seqLensKV", "a cache holds one sequence: it takes no lists of lengths");
   std::vector<Tensor*> outputs = {&call.out};
   if (call.lse) outputs.push_back(&*call.lse);

@@ -111,6 +111,35 @@ struct AttentionPart {
   };
 };
 
+struct AttentionPartPlan {  // how one part of a pattern will run
+  std::string pattern, kernel, product;
+  int64_t queriesPerItem = 0, headsPerItem = 0, keysPerTile = 0, items = 0, keyParts = 0, scratchBytesPerThread = 0;
+  double allowedPairs = 0;
+  static constexpr auto fields = std::tuple{
+      field("pattern", &AttentionPartPlan::pattern, "the struct that is walked"),
+      field("kernel", &AttentionPartPlan::kernel, "flash attention or decode attention"),
+      field("product", &AttentionPartPlan::product, "dtype that the products multiply; sums are float32"),
+      field("queriesPerItem", &AttentionPartPlan::queriesPerItem, "positions of a work item"),
+      field("headsPerItem", &AttentionPartPlan::headsPerItem, "query heads that share its keys"),
+      field("keysPerTile", &AttentionPartPlan::keysPerTile, "keys in a tile"),
+      field("items", &AttentionPartPlan::items, "work items"),
+      field("keyParts", &AttentionPartPlan::keyParts, "in how many parts of the keys an item is cut"),
+      field("scratchBytesPerThread", &AttentionPartPlan::scratchBytesPerThread, "memory beside inputs and outputs"),
+      field("allowedPairs", &AttentionPartPlan::allowedPairs, "query-key pairs, over all sequences and query heads"),
+  };
+};
+struct AttentionExplanation {
+  std::string isa;
+  double flops = 0, bytes = 0;
+  std::vector<AttentionPartPlan> parts;
+  static constexpr auto fields = std::tuple{
+      field("isa", &AttentionExplanation::isa, "instruction set of the kernels"),
+      field("flops", &AttentionExplanation::flops, "2 · (headDim + valueDim) for each allowed pair"),
+      field("bytes", &AttentionExplanation::bytes, "inputs read once, the output written once"),
+      field("parts", &AttentionExplanation::parts, "what is summed; one for a pattern that is no sum"),
+  };
+};
+
 struct RopeOptions {
   std::optional<Numbers> frequencies;
   double attentionScale = 1;
@@ -182,6 +211,9 @@ struct PatternPlace {
       field("numHeads", &PatternPlace::numHeads, "query heads; head + 1 if absent"),
   };
 };
+// What the same call of flashAttention would do.
+AttentionExplanation explainAttention(const Tensor& q, const Tensor& k, const Tensor& v,
+                                      const FlashAttentionOptions& options);
 // In how many parts of the sum does query q see key kv? 0: it does not.
 int64_t patternMultiplicity(const PatternSpec& spec, int64_t q, int64_t kv, const PatternPlace& place);
 // Runs of keys of equal multiplicity above 0, for `count` queries: query, begin, end, multiplicity of each.

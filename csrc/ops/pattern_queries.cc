@@ -12,17 +12,6 @@ namespace {
 constexpr const char* op = "pattern";
 constexpr int tile = 64;
 
-// Lists that are still being computed are waited for: a question has its answer now.
-void waitFor(const ConcretePattern& pattern) {
-  for (const Tensor& list : pattern.tensors) {
-    while (list.storage->writer &&
-           list.storage->writer->state.load(std::memory_order_acquire) == Completion::State::Pending)
-      std::this_thread::sleep_for(std::chrono::microseconds(50));
-    if (!isReady(list)) throw Error(*list.storage->writer->error);
-  }
-  pattern.checkLists();
-}
-
 PatternPointer patternAt(const PatternSpec& spec, const PatternPlace& place) {
   for (auto [length, name] : {std::pair{place.seqLenQ, "seqLenQ"}, {place.seqLenKV, "seqLenKV"}})
     if (length < 0 || length > (int64_t(1) << 30))
@@ -32,7 +21,7 @@ PatternPointer patternAt(const PatternSpec& spec, const PatternPlace& place) {
   if (place.head < 0 || place.head >= numHeads)
     badArgument(op, "head", concat("head must be in [0, ", numHeads, "), got ", place.head));
   PatternPointer pattern = concretePattern(op, spec, {place.batch + 1, numHeads, place.seqLenQ, place.seqLenKV});
-  waitFor(*pattern);
+  waitForLists(*pattern);
   return pattern;
 }
 
@@ -62,6 +51,26 @@ double pairsOfTile(const Pattern& pattern, const PatternWalk& walk, const Rows& 
 }
 
 }  // namespace
+
+double allowedPairs(const Pattern& pattern) {
+  const PatternWalk& walk = walkOf(pattern);
+  double pairs = 0;
+  for (int t = 0; t < walk.numQueryTiles(pattern, tile); ++t) {
+    Rows queries = walk.queryRows(pattern, t, tile);
+    if (queries.count > 0) pairs += pairsOfTile(pattern, walk, queries);
+  }
+  return pairs;
+}
+
+void waitForLists(const ConcretePattern& pattern) {
+  for (const Tensor& list : pattern.tensors) {
+    while (list.storage->writer &&
+           list.storage->writer->state.load(std::memory_order_acquire) == Completion::State::Pending)
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
+    if (!isReady(list)) throw Error(*list.storage->writer->error);
+  }
+  pattern.checkLists();
+}
 
 int64_t patternMultiplicity(const PatternSpec& spec, int64_t q, int64_t kv, const PatternPlace& place) {
   if (q < 0 || q >= place.seqLenQ) badArgument(op, "q", concat("q must be in [0, ", place.seqLenQ, "), got ", q));
@@ -102,14 +111,7 @@ std::vector<double> patternRuns(const PatternSpec& spec, int64_t firstQuery, int
 double patternAllowedPairs(const PatternSpec& spec, const PatternPlace& place) {
   PatternPointer pattern = patternAt(spec, place);
   double pairs = 0;
-  for (const Pattern& part : pattern->parts) {
-    const Pattern& own = part.of(int(place.batch), int(place.head));
-    const PatternWalk& walk = walkOf(own);
-    for (int t = 0; t < walk.numQueryTiles(own, tile); ++t) {
-      Rows queries = walk.queryRows(own, t, tile);
-      if (queries.count > 0) pairs += pairsOfTile(own, walk, queries);
-    }
-  }
+  for (const Pattern& part : pattern->parts) pairs += allowedPairs(part.of(int(place.batch), int(place.head)));
   return pairs;
 }
 

@@ -137,18 +137,22 @@ class SumOfParts {
 
 }  // namespace
 
-void runAttention(const AttentionCall& call, const AttentionArgs& given, const Backend& table, Parallel& parallel) {
+AttentionArgs sequencedArguments(const AttentionCall& call, const AttentionArgs& given) {
   AttentionArgs args = given;
+  if (!call.sequences) return args;
+  const Sequences& sequences = *call.sequences;
+  args.sequences = sequences.views.data();
+  args.pageSize = int(sequences.pageSize);
+  args.q.shape[0] = args.out.shape[0] = int64_t(sequences.views.size());
+  args.q.shape[1] = args.out.shape[1] = sequences.longestQ;
+  args.k.shape[1] = args.v.shape[1] = sequences.longestKV;
+  return args;
+}
+
+void runAttention(const AttentionCall& call, const AttentionArgs& given, const Backend& table, Parallel& parallel) {
   const ConcretePattern& pattern = call.sequences ? *call.sequences->pattern : *call.pattern;
   pattern.checkLists();
-  if (call.sequences) {
-    const Sequences& sequences = *call.sequences;
-    args.sequences = sequences.views.data();
-    args.pageSize = int(sequences.pageSize);
-    args.q.shape[0] = args.out.shape[0] = int64_t(sequences.views.size());
-    args.q.shape[1] = args.out.shape[1] = sequences.longestQ;
-    args.k.shape[1] = args.v.shape[1] = sequences.longestKV;
-  }
+  AttentionArgs args = sequencedArguments(call, given);
   if (args.q.shape[0] * args.q.shape[1] * args.q.shape[2] == 0) return;
   if (pattern.parts.size() > 1) return SumOfParts(args, pattern, table, parallel).run();
   args.pattern = &pattern.parts[0];
