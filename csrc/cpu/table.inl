@@ -25,7 +25,10 @@
 #include "flash_attention_pack.inl"
 #include "flash_attention_cache.inl"
 #include "flash_attention_softmax.inl"
+#include "flash_attention_buckets.inl"
 #include "flash_attention.inl"
+#include "bucket_hash.inl"
+#include "average_rows.inl"
 #include "attention.inl"
 
 constexpr bool nativeBFloat16 =
@@ -52,6 +55,9 @@ constexpr Backend table = {
     .matmul = matmul,
     .attention = attention,
     .mergeAttention = mergeAttention,
+    .bucketHash = bucketHash,
+    .similarity = similarity,
+    .averageRows = averageRows,
     .cacheAppend = cacheAppend,
     .ceilings = ceilings,
     .read = read,
