@@ -37,7 +37,7 @@ struct Buckets {
   int after;           // the last position a query sees is its own + after
   bool spansAscend;    // positions ascend within a span
   bool everyQueryRow;  // every query is in the list
-  int rowsPerGroup;    // not 0: groups of so many rows, whatever `relation` says: a query may be in several
+  int rowsPerGroup;    // not 0: groups of so many rows, in the order of `spans`
   bool outputPerRow;   // out and lse have a place for each row of the list, not for each query
 
   LONGSPAN_HD int offset() const { return seqLenKV - seqLenQ; }

@@ -166,7 +166,8 @@ Buckets patternOf(const LshCall& call, const LshPass& pass, int sequence, const 
   pattern.keyOrder = call.orderOf(pass.keyRound, sequence);
   pattern.numQueryRows = std::min(pass.endChunk * call.chunk, call.seqLen) - firstRow;
   pattern.numKeyRows = int(call.orderLength());
-  pattern.spans = pass.spans.data();
+  pattern.spans = pass.spans.data() + pass.firstChunk;
+  pattern.rowsPerGroup = call.chunk;
   pattern.relation = relationOf(call, pass, sequence);
   pattern.earlier = earlier;
   pattern.numEarlier = call.exact ? number : 0;
