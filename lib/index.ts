@@ -7,6 +7,20 @@ export {
   type FlashAttentionOptions,
   mergeAttention,
 } from "./attention.js";
+export {
+  hashSparseAttention,
+  type HashSparseAttentionOptions,
+  qkSparseAttention,
+  type QkSparseAttentionOptions,
+} from "./attention/hash-sparse.js";
+export { routingAttention, type RoutingAttentionOptions } from "./attention/routing.js";
+export {
+  type HashedAttentionOutput,
+  lshAttention,
+  type LshAttentionOptions,
+  lshDecodeAttention,
+  type LshDecodeAttentionOptions,
+} from "./attention/lsh.js";
 export * from "./errors.js";
 export { machine, memory, setMemoryBudget, setQueueBytes, setThreads } from "./machine.js";
 export { type LoadOptions, loadModel } from "./load.js";

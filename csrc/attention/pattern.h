@@ -4,6 +4,7 @@
 // header of its family and a word in the one list. Host and device, pure. CPU kernels reach it through PatternWalk, so
 // they are compiled once.
 #pragma once
+#include "buckets.h"
 #include "intervals.h"
 #include "lists.h"
 #include "strided.h"
@@ -41,7 +42,8 @@ struct Composite : Contiguous {
   X(Residues, residues)      \
   X(Blocks, blocks)          \
   X(Elements, elements)      \
-  X(Composite, composite)
+  X(Composite, composite)    \
+  X(Buckets, buckets)
 
 // A tagged value: plain data, so that it crosses into ISA files and to the device. With `each` set, every (batch, head)
 // has its own pattern and the rest is unused.

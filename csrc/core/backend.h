@@ -119,6 +119,32 @@ struct AttentionArgs {
   // pattern has one entry a sequence, with its own lengths.
   const SequenceView* sequences;
   int pageSize;
+  // Shared query-key attention, with patterns of gathered rows (Buckets):
+  bool normaliseKeys;  // keys become length 1; rows of zeros stay
+  float selfScore;     // not 0: the score of a query's own position
+};
+// bucket = Σ argmax of the products with the directions of factor i · Π factors before i, for each round
+struct BucketHashArgs {
+  TensorView x;             // [batch, seqLen, heads, headDim]; heads and directionHeads divide numHeads
+  const float* directions;  // [rounds][directionHeads][columns][headDim], and spareDirections rows of anything
+  int rounds, numHeads, directionHeads;
+  bool bothSigns;  // R and −R: a factor has half as many columns
+  const int* factors;
+  int numFactors;
+  int* out;  // [rounds][batch][numHeads][seqLen]
+};
+struct SimilarityArgs {     // x · direction / |x|; zeros give 0
+  TensorView x;             // [seqLen, headDim]
+  const float* directions;  // [count][headDim], and spareDirections rows of anything
+  int count;
+  float* out;  // [count][seqLen]
+};
+inline constexpr int spareDirections = 8;
+struct AverageRowsArgs {  // out[b, q, h] = the mean of the rows that a query has, 0 where it has none
+  TensorView rows;        // [batch, numRows, numHeads, valueDim] float32
+  const int* begin;       // [batch][numHeads][seqLenQ + 1] into lists
+  const int* lists;       // [batch][numHeads][numRows]
+  TensorView out;         // [batch, seqLenQ, numHeads, valueDim]
 };
 struct AttentionPlan {  // how a call of attention will run
   const char* kernel;   // "flash attention" or "decode attention"
@@ -166,6 +192,9 @@ struct Backend {
   void (*attention)(const AttentionArgs&, Parallel&);
   void (*planAttention)(const AttentionArgs&, AttentionPlan&);
   void (*mergeAttention)(const MergeArgs&, Parallel&);
+  void (*bucketHash)(const BucketHashArgs&, Parallel&);
+  void (*similarity)(const SimilarityArgs&, Parallel&);
+  void (*averageRows)(const AverageRowsArgs&, Parallel&);
   void (*cacheAppend)(const CacheAppendArgs&, Parallel&);
   void (*ceilings)(Ceilings&, Parallel&);
   void (*read)(const ReadArgs&, Parallel&);

@@ -40,12 +40,15 @@ void beginItem(const FlashPlan& plan, const FlashItem& item, const Pattern& patt
   int perHead = rows.positions.count;
   rows.count = perHead * plan.headsPerItem;
   int64_t padded = roundUp(rows.count, subtileRows);
+  const Buckets* buckets = pattern.kind == Pattern::Kind::Buckets ? &pattern.buckets : nullptr;
   if (walk.ranges) walk.ranges(pattern, rows.positions, s.rangeOf);
   for (int64_t r = 0; r < padded; ++r) {
     int64_t row = min(r, int64_t(rows.count - 1));
     int head = int(row / perHead), i = int(row % perHead);
     rows.position[r] = rows.positions[i];
     rows.head[r] = item.firstHead + head;
+    rows.target[r] = rows.position[r];
+    if (buckets) bucketRanges(*buckets, rows.positions.start + i, r, rows);
     if (!walk.ranges) continue;
     const KeyRange& range = s.rangeOf[i];
     int ends[4] = {range.begin, range.end, range.begin2, range.end2};
@@ -70,14 +73,17 @@ LONGSPAN_INLINE void clearUnbegun(const FlashPlan& plan, FlashScratch& s) {
 }
 
 // Which blocks and columns of the tile the subtile from firstRow on sees
-void coverSubtile(const Pattern& pattern, const PatternWalk& walk, int64_t firstRow, const Rows& keys, FlashScratch& s,
-                  FlashCover& cover) {
+void coverSubtile(const FlashPlan& plan, const Pattern& pattern, const PatternWalk& walk, int64_t firstRow,
+                  const Rows& keys, FlashScratch& s, FlashCover& cover) {
   const FlashRows& rows = s.rows;
   int perHead = rows.positions.count, i = int(firstRow % perHead);
   Rows queries = i + subtileRows <= perHead ? rows.positions.part(i, subtileRows) : rows.positions;
   Cover all = walk.cover(pattern, queries, keys);
   cover.numSegments = 0;
+  __builtin_memset(cover.hasSelf, 0, sizeof cover.hasSelf);
   if (all == Cover::None) return;
+  if (pattern.kind == Pattern::Kind::Buckets)
+    return coverBuckets(pattern.buckets, plan.selfScore != 0, firstRow, keys, s, cover);
   if (all == Cover::Full) return coverWhole(s.words, keys.count, cover);
   if (walk.ranges) {
     wordsFromRanges(rows, firstRow, keys, s.words);
@@ -107,10 +113,12 @@ void attendSubtile(const FlashPlan& plan, const Rows& keys, const ScoreChange* c
         int key = block * keysPerBlock;
         s.ahead.fetch();
         float* scores = s.scores + key * subtileRows;
-        bool later = change || cover.masked[block];  // then the maximum is not that of the raw scores
+        bool self = cover.hasSelf[block],
+             later = change || self || cover.masked[block];  // then the maximum is not that of the raw scores
         scoreBlock<Products, First, Last>(s.keys + key * plan.keyPitch, plan.keyPitch, queries, plan.units, scores,
                                           later ? ignored : maximum);
         if (change) changeScores(*change, keys, key, scores);
+        if (self) setSelfScores(s.selves + key, plan.selfScore, scores);
         if (later) maskBlock(cover.masked[block] ? s.words + key : nullptr, First, Last, scores, maximum);
       }
     });
@@ -171,7 +179,7 @@ void attendTile(const AttentionArgs& args, const FlashPlan& plan, const FlashIte
   int heads = perHead % subtileRows == 0 ? plan.headsPerItem : 1, numSubtiles = ceilDiv(s.rows.count, subtileRows);
   for (int n = 0; n < numSubtiles; ++n) {
     int64_t row = n % heads * int64_t(perHead) + n / heads * subtileRows;
-    if (n % heads == 0) coverSubtile(pattern, walk, row, keys, s, cover);
+    if (n % heads == 0) coverSubtile(plan, pattern, walk, row, keys, s, cover);
     if (!cover.numSegments) continue;
     ScoreChange change;
     if (plan.adjusts) change = scoreChange(args, item, row, s, buffers);
@@ -329,8 +337,10 @@ void clearRows(const AttentionArgs& args, Parallel& parallel) {
 
 LONGSPAN_INLINE bool everyQuery(const Pattern& pattern) {
   bool every = true;
-  for (int i = 0; i < (pattern.each ? pattern.eachBatch * pattern.eachHead : 1); ++i)
-    every = every && walkOf(pattern.each ? pattern.each[i] : pattern).everyQuery;
+  for (int i = 0; i < (pattern.each ? pattern.eachBatch * pattern.eachHead : 1); ++i) {
+    const Pattern& one = pattern.each ? pattern.each[i] : pattern;
+    every = every && (one.kind == Pattern::Kind::Buckets ? one.buckets.everyQueryRow : walkOf(one).everyQuery);
+  }
   return every;
 }
 

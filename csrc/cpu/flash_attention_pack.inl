@@ -80,6 +80,33 @@ struct PlainRows {
   }
 };
 
+// A packed key becomes length 1; zeros stay.
+template <class Products>
+LONGSPAN_INLINE void normaliseKey(float* key, int64_t units) {
+  Vec squares = {};
+  for (int64_t u = 0; u < units; u += lanes) {
+    Vec x = load(key + u);
+    if constexpr (Products::perUnit == 2) {
+      Vec low = asFloat(asInt(x) << 16), high = asFloat(asInt(x) & int32_t(0xffff0000));
+      squares += low * low + high * high;
+    } else {
+      squares += x * x;
+    }
+  }
+  float factor = 1 / __builtin_fmaxf(__builtin_sqrtf(sum(squares)), 1e-12f);
+  for (int64_t u = 0; u < units; u += lanes) {
+    Vec x = load(key + u);
+#ifdef __AVX512BF16__
+    if constexpr (Products::perUnit == 2) {
+      store(key + u,
+            asFloat(toPairs(asFloat(asInt(x) << 16) * factor, asFloat(asInt(x) & int32_t(0xffff0000)) * factor)));
+      continue;
+    }
+#endif
+    store(key + u, x * factor);
+  }
+}
+
 template <class Products, class Source>
 void packTileKeys(const Source& source, const FlashPlan& plan, const Rows& rows, FlashScratch& s) {
   int padded = int(roundUp(rows.count, keysPerBlock));
@@ -88,6 +115,7 @@ void packTileKeys(const Source& source, const FlashPlan& plan, const Rows& rows,
     for (int64_t u = 0; u < plan.units; u += lanes)
       store(s.keys + i * plan.keyPitch + u,
             loadRowUnits<Products>(row + u * Products::perUnit, plan.headDim - u * Products::perUnit));
+    if (plan.normaliseKeys) normaliseKey<Products>(s.keys + i * plan.keyPitch, plan.units);
   }
 }
 
@@ -171,7 +199,7 @@ void unpackOut(const AttentionArgs& args, const FlashPlan& plan, int batch, Flas
   BatchBase from = batchBase(args, batch);
   T* base = o.as<T>() + from.out;
   for (int64_t r0 = 0; r0 < s.rows.count; r0 += lanes) {
-    const int *position = s.rows.position + r0, *head = s.rows.head + r0;
+    const int *position = s.rows.target + r0, *head = s.rows.head + r0;
     int numRows = int(min(int64_t(lanes), s.rows.count - r0));
     Vec m = load(s.maximum + r0), sum = load(s.sum + r0), weight = joinSinks(args, plan, head, m, sum);
     Vec lse = broadcast(-__builtin_inff()), kept = {};

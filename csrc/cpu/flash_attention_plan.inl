@@ -19,9 +19,11 @@ struct FlashPlan {
   int64_t queryRows;  // rows of the largest tile, whole subtiles
   int64_t outDims;    // valueDim in whole panels
   int64_t panelPitch;
+  bool normaliseKeys;
   bool adjusts;         // scores are changed before the mask: softcap, ALiBi, bias
   float exponentScale;  // from (adjusted) scores to powers of 2
   float scoreScale;     // from scores to natural logarithms
+  float selfScore;      // in scores
   int64_t numItems() const { return int64_t(numTiles) * batch * (numHeads / headsPerItem) * numParts; }
 };
 
@@ -57,9 +59,11 @@ FlashPlan planFlash(const AttentionArgs& args) {
   plan.keyPitch = roundUp(plan.units, args.cache.slabs ? 2 * lanes : lanes);  // unpackKeys widens 2 * lanes at once
   plan.outDims = roundUp(plan.valueDim, dimsPerBlock);
   plan.panelPitch = tileKV / Products::perUnit * dimsPerBlock;
+  plan.normaliseKeys = args.normaliseKeys;
   plan.adjusts = args.softcap > 0 || args.alibiSlopes || args.bias || !(args.scale > 0);
   plan.exponentScale = plan.adjusts ? 1.44269504f : args.scale * 1.44269504f;
   plan.scoreScale = plan.adjusts ? 1.f : args.scale;
+  plan.selfScore = args.selfScore / plan.scoreScale;
   int64_t itemsPerTile = int64_t(plan.batch) * (plan.numHeads / plan.headsPerItem);
   plan.tileQ = positionsPerTile(plan, itemsPerTile);
   plan.queryRows = roundUp(int64_t(plan.tileQ) * plan.headsPerItem, subtileRows);
@@ -72,6 +76,8 @@ FlashPlan planFlash(const AttentionArgs& args) {
   int64_t bytesOfPart = plan.queryRows * (plan.outDims + 2) * 4;
   int64_t parts = min((enoughItems + items - 1) / items, int64_t(ceilDiv(plan.seqLenKV, 4 * tileKV)));
   plan.numParts = int(max(min(parts, partBytes / (items * bytesOfPart)), int64_t(1)));
+  const Pattern& first = pattern.each ? *pattern.each : pattern;
+  if (first.kind == Pattern::Kind::Buckets) plan.numParts = 1;  // a query tile sees few keys
   return plan;
 }
 
@@ -119,6 +125,7 @@ struct FlashRows {
   int count;       // positions.count * heads
   int* position;   // [queryRows], the last one repeated to the end of its subtile
   int* head;       // [queryRows]
+  int* target;     // [queryRows] where the row goes in out and lse
   int* ranges[4];  // [queryRows] each: begin, end, begin2, end2; when the pattern has ranges
 };
 
@@ -150,6 +157,7 @@ struct FlashScratch {
   float* stage;          // 8 rows of 256 values
   KeyRange* rangeOf;     // [tileQ]
   uint64_t* words;       // [tileKV] which rows of the subtile see a key
+  uint64_t* selves;      // [tileKV] which row of the subtile is the key's own query
   bool* begun;           // [subtile] O holds something
   FlashRows rows;
   FlashAhead ahead;
@@ -175,9 +183,11 @@ LONGSPAN_INLINE FlashScratch layOutFlash(const FlashPlan& plan, unsigned char* b
   s.stage = (float*)take(8 * 256, 4);
   s.rangeOf = (KeyRange*)take(plan.tileQ, sizeof(KeyRange));
   s.words = (uint64_t*)take(tileKV, 8);
+  s.selves = (uint64_t*)take(tileKV, 8);
   s.begun = (bool*)take(plan.queryRows / subtileRows, 1);
   s.rows.position = (int*)take(plan.queryRows, 4);
   s.rows.head = (int*)take(plan.queryRows, 4);
+  s.rows.target = (int*)take(plan.queryRows, 4);
   for (int*& r : s.rows.ranges) r = (int*)take(plan.queryRows, 4);
   return s;
 }

@@ -11,6 +11,7 @@ struct FlashCover {
   FlashSegment segments[maxBlocks];
   int numSegments;
   bool masked[maxBlocks];
+  bool hasSelf[maxBlocks];  // some row meets its own key; set where own keys have a score of their own
 };
 
 constexpr uint64_t everyRow = subtileRows == 64 ? ~uint64_t(0) : (uint64_t(1) << (subtileRows % 64)) - 1;

@@ -25,7 +25,10 @@
 #include "flash_attention_pack.inl"
 #include "flash_attention_cache.inl"
 #include "flash_attention_softmax.inl"
+#include "flash_attention_buckets.inl"
 #include "flash_attention.inl"
+#include "bucket_hash.inl"
+#include "average_rows.inl"
 
 constexpr bool nativeBFloat16 =
 #ifdef __AVX512BF16__
@@ -54,6 +57,9 @@ constexpr Backend table = {
     .attention = attention,
     .planAttention = planAttention,
     .mergeAttention = mergeAttention,
+    .bucketHash = bucketHash,
+    .similarity = similarity,
+    .averageRows = averageRows,
     .cacheAppend = cacheAppend,
     .ceilings = ceilings,
     .read = read,

@@ -14,6 +14,16 @@ void defineOps(Exports& exports) {
       "numKVHeads, headDim], v [batch, seqLenKV, numKVHeads, valueDim].");
   exports.define<explainAttention>("explainAttention", {"q", "k", "v", "options"},
                                    "What flashAttention would do: kernel, tiles, flops, bytes.");
+  exports.define<lshAttention>("lshAttention", {"qk", "v", "options"},
+                               "Shared query-key attention among tokens that hash to nearby places (Reformer).");
+  exports.define<lshDecodeAttention>("lshDecodeAttention", {"qk", "v", "buckets", "options"},
+                                     "The last token's lshAttention over the hashes of those before it.");
+  exports.define<hashSparseAttention>("hashSparseAttention", {"q", "k", "v", "options"},
+                                      "Attention between queries and keys of equal hash (SCFA).");
+  exports.define<qkSparseAttention>("qkSparseAttention", {"q", "k", "v", "options"},
+                                    "Attention between kept queries and keys (SCFA).");
+  exports.define<routingAttention>("routingAttention", {"q", "k", "v", "options"},
+                                   "Attention inside clusters of queries and keys (Routing Transformer).");
   exports.define<patternMultiplicity>("patternMultiplicity", {"pattern", "q", "kv", "place"},
                                       "How many parts of the pattern let query q see key kv; 0: it does not.");
   exports.define<patternRuns>("patternRuns", {"pattern", "firstQuery", "count", "place"},

@@ -284,4 +284,13 @@ Napi::Value Js<AttentionOutput>::to(Napi::Env env, const AttentionOutput& output
   return object;
 }
 
+Napi::Value Js<HashedAttentionOutput>::to(Napi::Env env, const HashedAttentionOutput& output) {
+  if (!output.lse && !output.buckets) return Js<Tensor>::to(env, output.out);
+  auto object = Napi::Object::New(env);
+  object.Set("out", Js<Tensor>::to(env, output.out));
+  if (output.lse) object.Set("lse", Js<Tensor>::to(env, *output.lse));
+  if (output.buckets) object.Set("buckets", Js<Tensor>::to(env, *output.buckets));
+  return object;
+}
+
 }  // namespace longspan::node

@@ -12,13 +12,8 @@ void requireSizes(const AttentionCall& call, Dims& dims, const Tensor& q) {
   dims.require(call.numKVHeads > 0 ? call.numHeads % call.numKVHeads == 0 : call.numHeads == 0, "q",
                concat("numHeads must be a multiple of numKVHeads = ", call.numKVHeads),
                concat("numHeads = ", call.numHeads));
-  for (auto [dim, name] : {std::pair{call.headDim, "headDim"}, {call.valueDim, "valueDim"}})
-    if (dim < 1 || dim > maxHeadDim)
-      throw Error(Code::Unsupported, concat(call.op, ": ", name, " must be in [1, ", maxHeadDim, "], got ", dim))
-          .with("feature", concat(name, " ", dim))
-          .with("known", concat("1 to ", maxHeadDim));
-  dims.require(call.seqLenQ < maxSeqLen && call.seqLenKV < maxSeqLen, "q",
-               concat("sequence lengths must be below ", maxSeqLen), toString(q.shape));
+  requireWidths(call.op, call.headDim, call.valueDim);
+  requireLengths(dims, q, call.seqLenKV);
 }
 
 std::optional<Tensor> perHead(const char* op, const char* name, const std::optional<Tensor>& given, int64_t numHeads) {
@@ -52,6 +47,19 @@ std::optional<Tensor> broadcastBias(const AttentionCall& call, const std::option
 }
 
 }  // namespace
+
+void requireWidths(const char* op, int64_t headDim, int64_t valueDim) {
+  for (auto [dim, name] : {std::pair{headDim, "headDim"}, {valueDim, "valueDim"}})
+    if (dim < 1 || dim > maxHeadDim)
+      throw Error(Code::Unsupported, concat(op, ": ", name, " must be in [1, ", maxHeadDim, "], got ", dim))
+          .with("feature", concat(name, " ", dim))
+          .with("known", concat("1 to ", maxHeadDim));
+}
+
+void requireLengths(Dims& dims, const Tensor& q, int64_t seqLenKV) {
+  dims.require(q.shape[1] < maxSeqLen && seqLenKV < maxSeqLen, "q",
+               concat("sequence lengths must be below ", maxSeqLen), toString(q.shape));
+}
 
 AttentionCall attentionCall(const char* op, Dims& dims, const Tensor& q, int64_t seqLenKV, int64_t numKVHeads,
                             int64_t valueDim, const FlashAttentionOptions& options, bool patterned) {

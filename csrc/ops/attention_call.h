@@ -24,6 +24,8 @@ struct AttentionCall {
   std::vector<const Tensor*> inputs() const;
 };
 
+void requireWidths(const char* op, int64_t headDim, int64_t valueDim);  // 1 to 256
+void requireLengths(Dims& dims, const Tensor& q, int64_t seqLenKV);     // below 2^30
 // Checks q (already bound), the options and the sizes. `patterned`: also makes the pattern.
 AttentionCall attentionCall(const char* op, Dims& dims, const Tensor& q, int64_t seqLenKV, int64_t numKVHeads,
                             int64_t valueDim, const FlashAttentionOptions& options, bool patterned = true);
