@@ -1,6 +1,6 @@
 // The delta rule (Schlag et al. 2021; Yang et al. 2024, DeltaNet): S += beta kᵀ (v − k S), token by token. Columns of S
-// are independent, so an item is some columns of a head. A token's update, the read of its query and the read of the next
-// token's key pass over S together.
+// are independent, so an item is some columns of a head. A token's update, the read of its query and the read of the
+// next token's key pass over S together.
 
 struct DeltaPlan {
   int64_t seqLenQ, seqLenKV, numHeads, group, headDim, valueDim, blocks, pitch;

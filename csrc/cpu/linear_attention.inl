@@ -2,9 +2,9 @@
 // through its tokens chunk by chunk. Few items are cut into groups of tokens: each group's own sum first, all at once;
 // then a scan over the groups gives the state each begins with; then every group attends. The cut follows from lengths.
 
-constexpr int64_t linearItems = 32;           // below it, groups
-constexpr int64_t linearSharedBytes = 8 << 20;  // of the states of all groups
-constexpr int64_t leastGroup = 256;           // tokens
+constexpr int64_t linearItems = 32;             // below it, groups
+constexpr int64_t linearSharedBytes = 4 << 20;  // of the states of all groups
+constexpr int64_t leastGroup = 256;             // tokens
 
 LinearPlan planLinear(const LinearAttentionArgs& args) {
   constexpr int64_t one = 1, itemBytes = 2 << 20;
@@ -298,7 +298,8 @@ void attendGroups(const LinearAttentionArgs& args, const LinearPlan& plan, Paral
 void linearAttention(const LinearAttentionArgs& args, Parallel& parallel) {
   if (args.out.shape[0] * args.out.shape[2] == 0) return;
   const LinearPlan plan = planLinear(args);
-  const size_t shared = plan.groups > 1 ? plan.batch * plan.numHeads * plan.splits * plan.groups * plan.stateFloats() * 4 : 0;
+  const size_t shared =
+      plan.groups > 1 ? plan.batch * plan.numHeads * plan.splits * plan.groups * plan.stateFloats() * 4 : 0;
   parallel.reserveScratch(parallel, layOutLinear(plan, bool(args.gates), nullptr).bytes, shared);
   if (plan.groups > 1) return attendGroups(args, plan, parallel);
   parallelFor(parallel, plan.batch * plan.numHeads * plan.splits, [&](int64_t index, int thread) {

@@ -1,17 +1,17 @@
-// From rows of q, k and v to what the loops of linear_attention_state.inl read: features in float32, scaled to the anchor
-// of their run. With γ the decay since the anchor, a key is divided by γ and a query multiplied by it, so that inside a
-// run nothing decays; a run ends before γ leaves a range where both are harmless. Random features have a running scale
-// instead of a decay: a run begins where a key's largest exponent exceeds all before it, and S is rescaled then, so no
-// feature overflows and no later key is looked at.
+// From rows of q, k and v to what the loops of linear_attention_state.inl read: features in float32, scaled to the
+// anchor of their run. With γ the decay since the anchor, a key is divided by γ and a query multiplied by it, so that
+// inside a run nothing decays; a run ends before γ leaves a range where both are harmless. Random features have a
+// running scale instead of a decay: a run begins where a key's largest exponent exceeds all before it, and S is
+// rescaled then, so no feature overflows and no later key is looked at.
 
 constexpr float nothingSeen = -1e30f;  // logScale before the first key: e^(it − anything) is 0
 constexpr int64_t longestChunk = 64;
 
 struct LinearPlan {
   int64_t batch, seqLenQ, seqLenKV, numHeads, numKVHeads, headDim, valueDim;
-  int64_t features, pitch;                 // pitch: of a row of features, a multiple of 16, zero behind the features
-  int64_t panels, panelsPerItem, splits;   // of 64 value dims
-  int64_t chunk;                           // tokens
+  int64_t features, pitch;                  // pitch: of a row of features, a multiple of 16, zero behind the features
+  int64_t panels, panelsPerItem, splits;    // of 64 value dims
+  int64_t chunk;                            // tokens
   int64_t groups, groupKeys, groupQueries;  // parts of the sequence that are worked on side by side
   int64_t stateFloats() const { return panelsPerItem * features * panelWidth + 2 * pitch + 16; }
 };
@@ -21,16 +21,16 @@ struct LinearItem {
 };
 
 struct LinearScratch {
-  float *queries, *keys;   // [chunk][pitch]
-  float *values, *out;     // [panelsPerItem][chunk][panelWidth]
-  float *denominators;     // [chunk]
+  float *queries, *keys;             // [chunk][pitch]
+  float *values, *out;               // [panelsPerItem][chunk][panelWidth]
+  float* denominators;               // [chunk]
   float *scaleOfQuery, *scaleOfKey;  // [chunk] logs of the scales of random features; of a key: that of S with it
-  float* rows;             // [chunk][headDim, rounded up]: rows of q or k times a root of the scale
-  float* sums;             // [blockRows][panelWidth]
-  float* factors;          // [chunk][pitch] of runs with gates
-  float *since, *total;    // [pitch] log decay since the anchor, and of the group so far
-  float *power, *inverse;  // [chunk + 1] of gamma and 1 / gamma
-  LinearRun* runs;         // [chunk]
+  float* rows;                       // [chunk][headDim, rounded up]: rows of q or k times a root of the scale
+  float* sums;                       // [blockRows][panelWidth]
+  float* factors;                    // [chunk][pitch] of runs with gates
+  float *since, *total;              // [pitch] log decay since the anchor, and of the group so far
+  float *power, *inverse;            // [chunk + 1] of gamma and 1 / gamma
+  LinearRun* runs;                   // [chunk]
   int64_t numRuns;
   double gamma;
   int64_t runLength, steps, tokens;  // with gamma: longest run, tokens since the anchor, tokens of the group so far
@@ -111,8 +111,8 @@ void projectRows(const LinearAttentionArgs& args, const LinearPlan& plan, int64_
     const int64_t n = min(panelWidth, count - first);
     for (int64_t t = 0; t < tokens; ++t) {
       if (t % blockRows == 0)
-        multiplyRows<Widened<Float32Panel>>(min(int64_t(blockRows), tokens - t), s.rows + t * rowPitch, rowPitch,
-                                            panel, plan.headDim, s.sums, true);
+        multiplyRows<Widened<Float32Panel>>(min(int64_t(blockRows), tokens - t), s.rows + t * rowPitch, rowPitch, panel,
+                                            plan.headDim, s.sums, true);
       const float* sums = s.sums + t % blockRows * panelWidth;
       float* row = out + t * plan.pitch + first;
       if (args.map == FeatureMap::RandomRelu) {
@@ -157,8 +157,7 @@ void mapQueries(const LinearAttentionArgs& args, const LinearPlan& plan, const L
   const int64_t at = item.batch * q.strides[0] + first * q.strides[1] + item.head * q.strides[2];
   mapRows(args, plan, q, at, tokens, args.scaleQ, s, s.queries, s.scaleOfQuery);
   if (args.map != FeatureMap::RandomExp) return;
-  for (int64_t t = 0; t < tokens; ++t)
-    exponentiateRow(s.queries + t * plan.pitch, plan.features, s.scaleOfQuery[t]);
+  for (int64_t t = 0; t < tokens; ++t) exponentiateRow(s.queries + t * plan.pitch, plan.features, s.scaleOfQuery[t]);
 }
 
 LONGSPAN_INLINE void beginRun(LinearScratch& s, int64_t token, float factor, const float* factors = nullptr) {

@@ -1,6 +1,6 @@
-// The state of linear attention (Katharopoulos et al. 2020): S [features, valueDim], grown by outer products of keys and
-// values and read by queries. Registers hold a few tokens' values and outputs while the rows of S pass once: that is the
-// recurrence itself, without the masked square of the chunked form, at two multiply-adds an element and token.
+// The state of linear attention (Katharopoulos et al. 2020): S [features, valueDim], grown by outer products of keys
+// and values and read by queries. Registers hold a few tokens' values and outputs while the rows of S pass once: that
+// is the recurrence itself, without the masked square of the chunked form, at two multiply-adds an element and token.
 // Decay is not in these loops: keys and queries come scaled to an anchor, and S is rescaled where a run of tokens with
 // another anchor begins (linear_attention_keys.inl).
 

@@ -93,14 +93,15 @@ StatefulOutput<Tensor> deltaNet(const Tensor& q, const Tensor& k, const Tensor& 
   LinearSizes sizes = bindLinear(dims, "deltaNet", q, k, v);
   float scale = scaleOf("deltaNet", options.scale, sizes.headDim);
   Tensor beta = checkedPerHead("deltaNet", "beta", options.beta, sizes, false);
-  std::optional<Tensor> before = checkedState("deltaNet", "state", options.state, matrixShape(sizes), matrixSpec), after;
+  std::optional<Tensor> before = checkedState("deltaNet", "state", options.state, matrixShape(sizes), matrixSpec),
+                        after;
   Tensor out = newOutput("deltaNet", q.dtype, {sizes.batch, sizes.seqLenQ, sizes.numHeads, sizes.valueDim});
   if (options.returnState) after = newOutput("deltaNet", DType::Float32, matrixShape(sizes));
   enqueue("deltaNet", {&q, &k, &v, &beta, before ? &*before : &q}, {&out, after ? &*after : &out},
           [=, offset = sizes.offset()](const Backend& table, Parallel& parallel) {
-            table.deltaRule({q.view(), k.view(), v.view(), out.view(), beta.view(), scale, offset, viewOf(before),
-                             viewOf(after)},
-                            parallel);
+            table.deltaRule(
+                {q.view(), k.view(), v.view(), out.view(), beta.view(), scale, offset, viewOf(before), viewOf(after)},
+                parallel);
           });
   return {out, after};
 }

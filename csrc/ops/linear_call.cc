@@ -61,8 +61,8 @@ std::optional<Tensor> checkedState(const char* op, const char* argument, const s
 
 Tensor checkedPerHead(const char* op, const char* argument, const std::optional<Tensor>& given,
                       const LinearSizes& sizes, bool perDim) {
-  const char* spec = perDim ? "[batch, seqLenKV, numHeads or numKVHeads, headDim]"
-                            : "[batch, seqLenKV, numHeads or numKVHeads]";
+  const char* spec =
+      perDim ? "[batch, seqLenKV, numHeads or numKVHeads, headDim]" : "[batch, seqLenKV, numHeads or numKVHeads]";
   if (!given) badArgument(op, argument, concat(argument, " is required: ", spec));
   requireDType(op, argument, *given, floatDTypes);
   Shape shape = {sizes.batch, sizes.seqLenKV, sizes.numHeads};

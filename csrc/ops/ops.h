@@ -212,8 +212,7 @@ struct RetentionOptions {
   std::optional<Tensor> state;
   bool returnState = false;
   static constexpr auto fields = std::tuple{
-      field("gammas", &RetentionOptions::gammas,
-            "[numHeads] decay of a step, in [0, 1]; 1 − 2^(−5 − head) if absent"),
+      field("gammas", &RetentionOptions::gammas, "[numHeads] decay of a step, in [0, 1]; 1 − 2^(−5 − head) if absent"),
       field("scale", &RetentionOptions::scale, "factor on k; headDim ** -0.5 if absent"),
       field("state", &RetentionOptions::state, "[batch, numHeads, headDim, valueDim] of the keys before these"),
       field("returnState", &RetentionOptions::returnState, "also give the state after the last key"),

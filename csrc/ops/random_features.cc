@@ -24,8 +24,8 @@ struct Normal {
   }
 };
 
-// Gaussian rows made orthonormal one after the other (Gram and Schmidt, twice for precision). It is the QR decomposition
-// with a positive diagonal of R: only so are the directions uniform and the features unbiased.
+// Gaussian rows made orthonormal one after the other (Gram and Schmidt, twice for precision). It is the QR
+// decomposition with a positive diagonal of R: only so are the directions uniform and the features unbiased.
 void orthonormalBlock(Normal& normal, int64_t n, std::vector<double>& rows) {
   rows.resize(n * n);
   for (int64_t i = 0; i < n; ++i) {

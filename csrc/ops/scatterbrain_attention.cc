@@ -1,7 +1,7 @@
 // Scatterbrain (Chen et al. 2021): exact softmax scores on a support, here a window, and random features elsewhere.
-// Keys in the window, before it and after it are three disjoint sets, so nothing is subtracted: flash attention over the
-// window, a linear state that lags behind it, for the keys after it one that runs backwards, and a merge by their lse.
-// It goes by tiles of queries and a few heads at a time, so that the parts take little memory at any length.
+// Keys in the window, before it and after it are three disjoint sets, so nothing is subtracted: flash attention over
+// the window, a linear state that lags behind it, for the keys after it one that runs backwards, and a merge by their
+// lse. It goes by tiles of queries and a few heads at a time, so that the parts take little memory at any length.
 #include <algorithm>
 
 #include "../core/memory.h"
@@ -10,7 +10,7 @@
 namespace longspan {
 namespace {
 
-constexpr int64_t tileLength = 2048, partsBytes = 8 << 20;
+constexpr int64_t tileLength = 2048, partsBytes = 4 << 20;
 
 TensorView narrowed(TensorView view, int axis, int64_t start, int64_t length) {
   view.data = static_cast<char*>(view.data) + start * view.strides[axis] * sizeOf(view.dtype);
@@ -75,8 +75,8 @@ struct Scatter {
     const int64_t endKey = std::clamp(end + offset + window.after, firstKey, seqLenKV);
     const int64_t shift = end + offset - endKey;  // these keys end so far from where the last query stands
     auto count = [](int64_t n) { return int(std::clamp<int64_t>(n, 0, Window::unbounded)); };
-    Pattern pattern = Window{{int(end - first), int(endKey - firstKey)}, count(window.before - shift),
-                             count(window.after + shift)};
+    Pattern pattern =
+        Window{{int(end - first), int(endKey - firstKey)}, count(window.before - shift), count(window.after + shift)};
     AttentionArgs call{};
     call.q = narrowed(args.q, 1, first, end - first);
     call.k = narrowed(args.k, 1, firstKey, endKey - firstKey);
@@ -88,8 +88,8 @@ struct Scatter {
     table.attention(call, parallel);
   }
 
-  // In the order of the sweep, query i reads the random features of keys up to i + offset − reach − 1. Forwards their sum
-  // is merged with the window, backwards with what out and lse hold already.
+  // In the order of the sweep, query i reads the random features of keys up to i + offset − reach − 1. Forwards their
+  // sum is merged with the window, backwards with what out and lse hold already.
   void sweep(bool backwards, int64_t reach, int64_t offset) {
     auto turned = [&](const TensorView& view, int axis) { return backwards ? reversed(view, axis) : view; };
     const TensorView q = turned(args.q, 1), k = turned(args.k, 1), v = turned(args.v, 1), out = turned(args.out, 1);
@@ -149,7 +149,8 @@ void scatterWork(const LinearCall& call, Reach window, bool causal, float scale,
   const int64_t batch = all.q.shape[0], seqLenQ = all.q.shape[1], numHeads = all.q.shape[2], valueDim = all.v.shape[3];
   if (batch * seqLenQ * numHeads == 0) return;
   const int64_t tile = std::min(tileLength, seqLenQ);
-  const int64_t bytesPerHead = 8 * (tile * (valueDim + 1) + call.features * (valueDim + 1)) + (causal ? 0 : 4 * seqLenQ);
+  const int64_t bytesPerHead =
+      8 * (tile * (valueDim + 1) + call.features * (valueDim + 1)) + (causal ? 0 : 4 * seqLenQ);
   for (int64_t b = 0; b < batch; ++b)
     forHeads(numHeads, all.k.shape[2], bytesPerHead, [&](int64_t head, int64_t heads, int64_t kvHead, int64_t kvHeads) {
       if (parallel.cancelled()) return;
