@@ -88,10 +88,11 @@ describeOnIsa(`linear attention on ${isa}`, () => {
   }
 
   it("gives the same bits for 1, 2 and 3 threads", async () => {
+    const some = linearCases.filter((c) => /groups|one query|views|wide|scatterbrain/.test(c.name));
     const runs: Tensor[][] = [];
     for (const threads of [1, 2, 3]) {
       setThreads(threads);
-      const run = linearCases.map((c) => {
+      const run = some.map((c) => {
         const { q, k, v, extra } = tensorsOf(inputsOf(c, "bfloat16"), "bfloat16", "dense");
         return c.run(q, k, v, extra) as Tensor;
       });
