@@ -47,7 +47,7 @@ struct Scatter {
   bool causal;
   int64_t heads, tile, features;
   std::vector<std::shared_ptr<void>> memory;
-  TensorView lse, exact, exactLse, rest, restLse;
+  TensorView lse, part, partLse;  // lse: of what out holds, [1, heads, seqLenQ], for the sweep backwards
   LinearStateView states[2];
 
   TensorView take(DType dtype, const Shape& shape) {
@@ -58,38 +58,36 @@ struct Scatter {
   }
   void allocateParts() {
     const int64_t valueDim = args.v.shape[3];
-    exact = take(args.q.dtype, {1, tile, heads, valueDim});
-    rest = take(DType::Float32, {1, tile, heads, valueDim});
-    exactLse = take(DType::Float32, {1, heads, tile});
-    restLse = take(DType::Float32, {1, heads, tile});
+    part = take(DType::Float32, {1, tile, heads, valueDim});
+    partLse = take(DType::Float32, {1, heads, tile});
     if (!causal) lse = take(DType::Float32, {1, heads, args.q.shape[1]});
     for (auto& state : states)
       state = {take(DType::Float32, {1, heads, features, valueDim}), take(DType::Float32, {1, heads, features}),
                take(DType::Float32, {1, heads})};
   }
 
-  // Flash attention of queries [first, end) over their windows, into `exact`
-  void attendWindow(int64_t first, int64_t end) {
-    const int64_t seqLenKV = args.k.shape[1], offset = seqLenKV - args.q.shape[1];
-    const int64_t firstKey = std::clamp(first + offset - window.before, int64_t(0), seqLenKV);
-    const int64_t endKey = std::clamp(end + offset + window.after, firstKey, seqLenKV);
-    const int64_t shift = end + offset - endKey;  // these keys end so far from where the last query stands
-    auto count = [](int64_t n) { return int(std::clamp<int64_t>(n, 0, Window::unbounded)); };
-    Pattern pattern =
-        Window{{int(end - first), int(endKey - firstKey)}, count(window.before - shift), count(window.after + shift)};
+  // Flash attention of queries [first, end) over their windows, merged into out and lse
+  void attendWindow(int64_t first, int64_t end, const TensorView& out, const TensorView& outLse) {
+    const int64_t seqLenKV = args.k.shape[1], position = first + seqLenKV - args.q.shape[1];
+    const int64_t firstKey = std::clamp(position - window.before, int64_t(0), seqLenKV);
+    const int64_t endKey = std::clamp(position + end - first + window.after, firstKey, seqLenKV);
+    const Contiguous lengths(int(end - first), int(endKey - firstKey), int(position - firstKey));
+    Pattern pattern = Window{{lengths}, int(window.before), int(window.after)};
     AttentionArgs call{};
     call.q = narrowed(args.q, 1, first, end - first);
     call.k = narrowed(args.k, 1, firstKey, endKey - firstKey);
     call.v = narrowed(args.v, 1, firstKey, endKey - firstKey);
-    call.out = narrowed(exact, 1, 0, end - first);
-    call.lse = narrowed(exactLse, 2, 0, end - first);
+    call.out = out;
+    call.lse = outLse;
     call.scale = scale;
     call.pattern = &pattern;
-    table.attention(call, parallel);
+    call.offset = lengths.offset();
+    call.accumulate = true;
+    if (endKey > firstKey) table.attention(call, parallel);
   }
 
-  // In the order of the sweep, query i reads the random features of keys up to i + offset − reach − 1. Forwards their
-  // sum is merged with the window, backwards with what out and lse hold already.
+  // In the order of the sweep, query i reads the random features of keys up to i + offset − reach − 1. Forwards they
+  // are merged with the window and become out; backwards they are merged into out.
   void sweep(bool backwards, int64_t reach, int64_t offset) {
     auto turned = [&](const TensorView& view, int axis) { return backwards ? reversed(view, axis) : view; };
     const TensorView q = turned(args.q, 1), k = turned(args.k, 1), v = turned(args.v, 1), out = turned(args.out, 1);
@@ -99,22 +97,26 @@ struct Scatter {
     for (int64_t first = 0, turn = 0; first < seqLenQ && !parallel.cancelled(); first += tile, ++turn) {
       const int64_t end = std::min(seqLenQ, first + tile), length = end - first;
       const int64_t endKey = std::clamp(end + offset - reach - 1, done, seqLenKV);
+      const TensorView target = narrowed(out, 1, first, length), own = narrowed(partLse, 2, 0, length);
+      const TensorView targetLse = lse ? narrowed(allLse, 2, first, length) : own;
       LinearAttentionArgs call = args;
       call.q = narrowed(q, 1, first, length);
       call.k = narrowed(k, 1, done, endKey - done);
       call.v = narrowed(v, 1, done, endKey - done);
-      call.out = narrowed(rest, 1, 0, length);
-      call.lse = narrowed(restLse, 2, 0, length);
+      call.out = narrowed(part, 1, 0, length);
+      call.lse = backwards ? own : targetLse;
       call.offset = first + offset - reach - 1 - done;
       if (turn > 0) call.before = states[turn % 2];
       call.after = states[(turn + 1) % 2];
       table.linearAttention(call, parallel);
       done = endKey;
-      TensorView target = narrowed(out, 1, first, length), targetLse = lse ? narrowed(allLse, 2, first, length) : lse;
-      if (!backwards) attendWindow(first, end);
-      const TensorView outs[] = {backwards ? target : narrowed(exact, 1, 0, length), call.out};
-      const TensorView lses[] = {backwards ? targetLse : narrowed(exactLse, 2, 0, length), call.lse};
-      table.mergeAttention({2, outs, lses, target, targetLse}, parallel);
+      if (backwards) {
+        const TensorView outs[] = {target, call.out}, lses[] = {targetLse, own};
+        table.mergeAttention({2, outs, lses, target, {}}, parallel);
+      } else {
+        attendWindow(first, end, call.out, targetLse);
+        table.copy({call.out, target}, parallel);
+      }
     }
   }
 
@@ -149,8 +151,7 @@ void scatterWork(const LinearCall& call, Reach window, bool causal, float scale,
   const int64_t batch = all.q.shape[0], seqLenQ = all.q.shape[1], numHeads = all.q.shape[2], valueDim = all.v.shape[3];
   if (batch * seqLenQ * numHeads == 0) return;
   const int64_t tile = std::min(tileLength, seqLenQ);
-  const int64_t bytesPerHead =
-      8 * (tile * (valueDim + 1) + call.features * (valueDim + 1)) + (causal ? 0 : 4 * seqLenQ);
+  const int64_t bytesPerHead = 4 * (tile + 2 * call.features) * (valueDim + 1) + (causal ? 0 : 4 * seqLenQ);
   for (int64_t b = 0; b < batch; ++b)
     forHeads(numHeads, all.k.shape[2], bytesPerHead, [&](int64_t head, int64_t heads, int64_t kvHead, int64_t kvHeads) {
       if (parallel.cancelled()) return;
