@@ -21,6 +21,24 @@ export {
   lshDecodeAttention,
   type LshDecodeAttentionOptions,
 } from "./attention/lsh.js";
+export { type LinearAttentionOptions, linearAttention } from "./attention/linear-attention.js";
+export {
+  performerAttention,
+  type PerformerAttentionOptions,
+  performerProjection,
+  type PerformerProjectionOptions,
+  type RandomFeatureOptions,
+} from "./attention/performer-attention.js";
+export {
+  deltaNet,
+  type DeltaNetOptions,
+  gatedLinearAttention,
+  type GatedLinearAttentionOptions,
+  retention,
+  type RetentionOptions,
+} from "./attention/recurrent.js";
+export { scatterbrainAttention, type ScatterbrainAttentionOptions } from "./attention/scatterbrain-attention.js";
+export type { LinearState, OutputWithState } from "./attention/state.js";
 export * from "./errors.js";
 export { machine, memory, setMemoryBudget, setQueueBytes, setThreads } from "./machine.js";
 export { type LoadOptions, loadModel } from "./load.js";

@@ -159,6 +159,45 @@ struct MergeArgs {  // parts of attention over disjoint key sets
   const TensorView* lses;  // [batch, numHeads, seqLenQ]
   TensorView out, lse;
 };
+
+// What q and k become before they meet. Plain maps work on the headDim values of a row; the two of random features
+// (Choromanski et al. 2021) on its products with a projection: e^(w·x − |x|²/2), or max(w·x, 0) + epsilon.
+enum class FeatureMap : uint8_t { Identity, Elu, Relu, RandomExp, RandomRelu };
+
+struct LinearStateView {  // all float32, absent: zeros or not asked for
+  TensorView values;      // [batch, numHeads, features, valueDim] Σ key featuresᵀ value
+  TensorView keys;        // [batch, numHeads, features] Σ key features, where outputs are normalised
+  TensorView logScale;    // [batch, numHeads] both are to be multiplied by e^logScale, for RandomExp
+};
+// S = decay · S + features(k)ᵀ v; out = features(q) S, normalised by features(q) · Σ features(k) + epsilon or not.
+// Causal: query i reads what keys ≤ i + offset left behind; else all queries read the sum over all keys.
+struct LinearAttentionArgs {
+  TensorView q;    // [batch, seqLenQ, numHeads, headDim]
+  TensorView k;    // [batch, seqLenKV, numKVHeads, headDim]
+  TensorView v;    // [batch, seqLenKV, numKVHeads, valueDim]
+  TensorView out;  // [batch, seqLenQ, numHeads, valueDim]
+  TensorView lse;  // [batch, numHeads, seqLenQ] float32, may be absent: log of the mean denominator of RandomExp
+  FeatureMap map;
+  float scaleQ, scaleK;     // factors on q and k before the map
+  PackedWeight projection;  // [count, headDim] float32 panels, for random features
+  bool hyperbolic;          // RandomExp of x and of −x
+  float mapEpsilon;         // of RandomRelu
+  const double* gammas;     // [numHeads] decay of each step, or null
+  TensorView gates;         // [batch, seqLenKV, numHeads or numKVHeads, headDim] log of the decay, may be absent
+  bool normalise;
+  float epsilon;
+  bool causal;
+  int64_t offset;
+  LinearStateView before, after;
+};
+// S += beta kᵀ (v − k S); out = scale · q S (Schlag et al. 2021; Yang et al. 2024), causal as above
+struct DeltaRuleArgs {
+  TensorView q, k, v, out;  // as in LinearAttentionArgs
+  TensorView beta;          // [batch, seqLenKV, numHeads or numKVHeads]
+  float scale;
+  int64_t offset;
+  TensorView before, after;  // [batch, numHeads, headDim, valueDim] float32, may be absent
+};
 struct CacheAppendArgs {
   KVCacheView cache;
   int64_t position;  // of the first new key
@@ -195,6 +234,8 @@ struct Backend {
   void (*bucketHash)(const BucketHashArgs&, Parallel&);
   void (*similarity)(const SimilarityArgs&, Parallel&);
   void (*averageRows)(const AverageRowsArgs&, Parallel&);
+  void (*linearAttention)(const LinearAttentionArgs&, Parallel&);
+  void (*deltaRule)(const DeltaRuleArgs&, Parallel&);
   void (*cacheAppend)(const CacheAppendArgs&, Parallel&);
   void (*ceilings)(Ceilings&, Parallel&);
   void (*read)(const ReadArgs&, Parallel&);

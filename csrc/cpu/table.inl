@@ -13,6 +13,10 @@
 #include "pack.inl"
 #include "gemm.inl"
 #include "matmul.inl"
+#include "linear_attention_state.inl"
+#include "linear_attention_keys.inl"
+#include "linear_attention.inl"
+#include "delta_rule.inl"
 #include "kv_cache.inl"
 #include "decode_block.inl"
 #include "decode_rows.inl"
@@ -60,6 +64,8 @@ constexpr Backend table = {
     .bucketHash = bucketHash,
     .similarity = similarity,
     .averageRows = averageRows,
+    .linearAttention = linearAttention,
+    .deltaRule = deltaRule,
     .cacheAppend = cacheAppend,
     .ceilings = ceilings,
     .read = read,

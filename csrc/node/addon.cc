@@ -32,6 +32,20 @@ void defineOps(Exports& exports) {
                                       "How many pairs are visible, each as often as it is.");
   exports.define<mergeAttention>("mergeAttention", {"parts"},
                                  "Attention over the union of disjoint key sets, from the parts' out and lse.");
+  exports.define<linearAttention>("linearAttention", {"q", "k", "v", "options"},
+                                  "φ(q) (Σ φ(k)ᵀ v) / (φ(q) · Σ φ(k) + epsilon), in time linear in the length.");
+  exports.define<performerAttention>("performerAttention", {"q", "k", "v", "options"},
+                                     "softmax attention estimated by positive orthogonal random features.");
+  exports.define<performerProjection>("performerProjection", {"options"},
+                                      "[features, headDim] float32: Gaussian rows, orthogonal in blocks of headDim.");
+  exports.define<scatterbrainAttention>("scatterbrainAttention", {"q", "k", "v", "options"},
+                                        "Exact softmax scores within a window, random features elsewhere.");
+  exports.define<retention>("retention", {"q", "k", "v", "options"},
+                            "o = q S with S = gamma · S + scale · kᵀ v at each step (RetNet).");
+  exports.define<gatedLinearAttention>("gatedLinearAttention", {"q", "k", "v", "options"},
+                                       "o = scale · q S with S = diag(e^gate) S + kᵀ v at each step (GLA).");
+  exports.define<deltaNet>("deltaNet", {"q", "k", "v", "options"},
+                           "o = scale · q S with S += beta · kᵀ (v − k S) at each step (DeltaNet).");
   exports.define<rope>(
       "rope", {"x", "positions", "options"},
       "Rotary position embedding of x [batch, seqLen, numHeads, headDim]; positions [seqLen] or [batch, seqLen].");

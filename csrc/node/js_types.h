@@ -60,6 +60,17 @@ struct Js<HashedAttentionOutput> {
   static Napi::Value to(Napi::Env env, const HashedAttentionOutput& output);
   static std::string ts() { return "Tensor | { out: Tensor; lse?: Tensor; buckets?: Tensor }"; }
 };
+template <class State>
+struct Js<StatefulOutput<State>> {
+  static Napi::Value to(Napi::Env env, const StatefulOutput<State>& output) {
+    if (!output.state) return Js<Tensor>::to(env, output.out);
+    auto object = Napi::Object::New(env);
+    object.Set("out", Js<Tensor>::to(env, output.out));
+    object.Set("state", Js<State>::to(env, *output.state));
+    return object;
+  }
+  static std::string ts() { return "Tensor | { out: Tensor; state: " + Js<State>::ts() + " }"; }
+};
 template <class T>
 struct JsHandle {
   static const T& from(const Napi::Value& v, const Where& where) { return Handle<T>::get(v, where); }
