@@ -126,6 +126,33 @@ struct MergeArgs {  // parts of attention over disjoint key sets
   const TensorView* lses;  // [batch, numHeads, seqLenQ]
   TensorView out, lse;
 };
+struct ProjectTokensArgs {  // out[b, r, h] = Σ over tokens of projection[h, token, r] · x[b, token, h]
+  TensorView x;             // [batch, seqLen, heads, dim]
+  TensorView projection;    // [heads, at least seqLen, rows], any float dtype and strides
+  TensorView out;           // [batch, rows, heads, dim] float32
+};
+// Of these ops q, k, v and out have one dtype and a dense last axis; shapes as in AttentionArgs.
+struct LunaArgs {  // causal; queries are the last of the keys' positions
+  TensorView q, k, v, out;
+  TensorView extra;                     // [batch, extraLen, heads, headDim]; numKVHeads divides heads divides numHeads
+  TensorView keySums, valueSums;        // [batch, heads, headDim, extraLen], [batch, heads, extraLen, valueDim] float32
+  TensorView newKeySums, newValueSums;  // the same after the last key; all four may be absent
+  int64_t positions;                    // before the first key
+  float scale;
+};
+struct HierarchicalArgs {
+  TensorView q, k, v, out;
+  float scale;
+  int64_t blockSize;  // 1 to 512
+  bool causal, coarsenQueries;
+};
+inline constexpr int64_t maxLandmarkBlock = 512;
+struct LandmarkArgs {
+  TensorView q, k, v, out;
+  float scale;
+  int64_t blockSize;  // 2 to maxLandmarkBlock, the landmark included
+  int64_t topK;       // −1: all
+};
 struct CacheAppendArgs {
   KVCacheView cache;
   int64_t position;  // of the first new key
@@ -158,6 +185,10 @@ struct Backend {
   void (*matmul)(const MatmulArgs&, Parallel&);
   void (*attention)(const AttentionArgs&, Parallel&);
   void (*mergeAttention)(const MergeArgs&, Parallel&);
+  void (*projectTokens)(const ProjectTokensArgs&, Parallel&);
+  void (*lunaAttention)(const LunaArgs&, Parallel&);
+  void (*hierarchicalAttention)(const HierarchicalArgs&, Parallel&);
+  void (*landmarkAttention)(const LandmarkArgs&, Parallel&);
   void (*cacheAppend)(const CacheAppendArgs&, Parallel&);
   void (*ceilings)(Ceilings&, Parallel&);
   void (*read)(const ReadArgs&, Parallel&);

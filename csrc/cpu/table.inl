@@ -27,6 +27,14 @@
 #include "flash_attention_softmax.inl"
 #include "flash_attention.inl"
 #include "attention.inl"
+#include "row_tile.inl"
+#include "row_sums.inl"
+#include "project_tokens.inl"
+#include "luna_attention.inl"
+#include "hierarchy.inl"
+#include "hierarchical_attention.inl"
+#include "landmark_rows.inl"
+#include "landmark_attention.inl"
 
 constexpr bool nativeBFloat16 =
 #ifdef __AVX512BF16__
@@ -52,6 +60,10 @@ constexpr Backend table = {
     .matmul = matmul,
     .attention = attention,
     .mergeAttention = mergeAttention,
+    .projectTokens = projectTokens,
+    .lunaAttention = lunaAttention,
+    .hierarchicalAttention = hierarchicalAttention,
+    .landmarkAttention = landmarkAttention,
     .cacheAppend = cacheAppend,
     .ceilings = ceilings,
     .read = read,

@@ -55,6 +55,11 @@ struct Js<AttentionOutput> {
   static Napi::Value to(Napi::Env env, const AttentionOutput& output);
   static std::string ts() { return "Tensor | { out: Tensor; lse: Tensor }"; }
 };
+template <>
+struct Js<LunaOutput> {
+  static Napi::Value to(Napi::Env env, const LunaOutput& output);
+  static std::string ts();
+};
 template <class T>
 struct JsHandle {
   static const T& from(const Napi::Value& v, const Where& where) { return Handle<T>::get(v, where); }
