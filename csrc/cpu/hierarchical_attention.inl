@@ -75,7 +75,7 @@ void attendLevels(const HierarchicalArgs& args, const HierarchyPlan& plan, const
   const RowTile& tile = s.states[0];
   for (int64_t row = 0; row < numRows; row += tile.width) {
     const int64_t firstRow = (first - plan.offset) * plan.group + row, count = min(tile.width, numRows - row);
-    packColumns(count, plan.headDim, args.scale * log2e,
+    packColumns(count, plan.headDim, powersOf2(args.scale),
                 GroupRows<const T>(args.q, batch, kvHead, plan.group, firstRow), tile.queries, tile.width);
     for (int64_t r = 0; r < tile.width; ++r)
       s.endOfRow[r] = int32_t(first + (row + min(r, count - 1)) / plan.group - block * plan.blockSize + 1);
@@ -107,8 +107,8 @@ void packBlockQueries(const HierarchicalArgs& args, const HierarchyPlan& plan, c
                       const Pyramid<T>& pyramid, const RowTile& tile, int level, int64_t block) {
   const int64_t count = pyramid.fillQueries(level, block, s.queryRows);
   packColumns(
-      count, plan.headDim, args.scale * log2e, [&](int64_t r) { return s.queryRows + r * plan.valueAt; }, tile.queries,
-      tile.width);
+      count, plan.headDim, powersOf2(args.scale), [&](int64_t r) { return s.queryRows + r * plan.valueAt; },
+      tile.queries, tile.width);
 }
 
 // states[l + 1] is the state of the rows of level l above `block`

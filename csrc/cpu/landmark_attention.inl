@@ -120,7 +120,8 @@ void attendChunk(const LandmarkPlan& plan, const LandmarkScratch& s, const Float
                           *(const UnalignedVecInt*)(s.end + r)};
   };
   float raised[rowsPerTile];
-  for (int64_t r = 0; r < tile.width; r += lanes) store(raised + r, column(r).highest(load(tile.maximum + r)));
+  for (int64_t r = 0; r < tile.width; r += lanes)
+    store(raised + r, wholeAbove(column(r).highest(load(tile.maximum + r))));
   raiseMaximum(tile, raised);
   for (int64_t r = 0; r < tile.width; r += lanes) column(r).weigh(load(tile.maximum + r), tile.sum + r);
   product(plan.valueDim, {values.data, 1, values.stride}, tile.scores, tile.width, count, tile.out, false);
@@ -177,7 +178,7 @@ void attendByRow(const LandmarkArgs& args, const LandmarkPlan& plan, const Landm
   const GroupRows<const T> queries(args.q, batch, kvHead, plan.group, firstRow);
   const GroupRows<T> outs(args.out, batch, kvHead, plan.group, firstRow);
   for (int64_t r = 0; r < count; ++r) {
-    row.begin(queries(r), args.scale * log2e);
+    row.begin(queries(r), powersOf2(args.scale));
     if (s.block[r] >= 0) {
       const int64_t blocks = kept ? kept[r].size : s.block[r];
       for (int64_t i = 0; i < blocks && !parallel.cancelled(); ++i) row.addBlock(kept ? indexOf(kept[r].heap[i]) : i);
@@ -204,8 +205,8 @@ void landmarkItem(const LandmarkArgs& args, const LandmarkPlan& plan, int64_t it
   const HeadRows<const T> keys(args.k, batch, kvHead), values(args.v, batch, kvHead);
   if (plan.byRow && plan.kept < 0)
     return attendByRow<T>(args, plan, s, batch, kvHead, firstRow, count, nullptr, parallel);
-  packColumns(count, plan.headDim, args.scale * log2e, GroupRows<const T>(args.q, batch, kvHead, plan.group, firstRow),
-              s.tile.queries, plan.width);
+  packColumns(count, plan.headDim, powersOf2(args.scale),
+              GroupRows<const T>(args.q, batch, kvHead, plan.group, firstRow), s.tile.queries, plan.width);
   if (plan.byRow) {
     Kept kept[rowsPerTile];
     keepLandmarks(plan, s, keys, lastBlock, kept, parallel);

@@ -19,7 +19,7 @@ struct LandmarkRow {
   // `weight` · softmax of the scores goes to out, `weight` to the sum; the weight is 2^logit, or without it the sum of
   // the scores' powers of 2
   void add(int64_t first, int64_t count, float highest, const float* logit) {
-    const float top = max(maximum, logit ? *logit : highest);
+    const float top = wholeAbove(broadcast(max(maximum, logit ? *logit : highest)))[0];
     const float total = exponentiateRow(scores, count, logit ? highest : top);
     const float weight = logit ? exp2NonPositive(broadcast(*logit - top))[0] : total;
     const Vec shrink = exp2NonPositive(broadcast(maximum - top)), share = broadcast(weight / total);

@@ -116,7 +116,7 @@ void attendChunkOf(const LunaArgs& args, const LunaPlan& plan, const LunaScratch
                    const HeadRows<const T>& queries, const HeadRows<T>& outs) {
   const int64_t rows = chunk.rows;
   copyRows(queries[chunk.firstRow], queries.stride, rows, plan.headDim, s.queries);
-  const float factor = args.scale * log2e;
+  const float factor = powersOf2(args.scale);
   product(rows, {s.queries, plan.keyWidth, 1}, s.keysByDim, lunaChunk, plan.headDim, s.scores, true);
   cutLaterKeys(s.scores, rows, chunk.offset);
   product(rows, {s.queries, plan.keyWidth, 1}, s.keySums, plan.extraWidth, plan.headDim, s.attention, true);

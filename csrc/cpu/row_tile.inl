@@ -100,6 +100,16 @@ void beginTile(const RowTile& tile) {
   }
 }
 
+// Scores are powers of 2, so that a running maximum may be any whole number not below them: then what was summed before
+// is scaled by a whole power of 2, without an error, however often the maximum grows.
+LONGSPAN_INLINE Vec wholeAbove(Vec x) {
+  constexpr float toNearest = 0x1.8p23f;
+  Vec nearest = (x + toNearest) - toNearest;
+  nearest = nearest < x ? nearest + 1.f : nearest;
+  return absolute(x) < 0x1p22f ? nearest : x;
+}
+LONGSPAN_INLINE float powersOf2(float scale) { return float(double(scale) * 1.4426950408889634); }
+
 // The rows' new maxima: out and sum follow. `maximum` still has the old ones.
 void raiseMaximum(const RowTile& tile, const float* raised) {
   for (int64_t r = 0; r < tile.width; r += lanes) {
@@ -136,7 +146,7 @@ void attendKeys(const RowTile& tile, const TileKeys& keys) {
   for (int64_t r = 0; r < tile.width; r += lanes) {
     Vec highest = load(tile.maximum + r);
     for (int64_t key = 0; key < keys.count; ++key) highest = max(seenScore(tile, keys, key, r), highest);
-    store(raised + r, highest);
+    store(raised + r, wholeAbove(highest));
   }
   raiseMaximum(tile, raised);
   for (int64_t r = 0; r < tile.width; r += lanes) {

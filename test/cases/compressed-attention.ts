@@ -25,7 +25,7 @@ export interface CompressedCase {
 type Sizes = Omit<CompressedCase, "name" | "run" | "reference" | "extra">;
 type Change = Partial<Sizes> & { seqLen?: number; dim?: number; heads?: [number, number] };
 
-const base: Sizes = { batch: 1, seqLenQ: 50, seqLenKV: 50, numHeads: 2, numKVHeads: 1, headDim: 24, valueDim: 24 };
+const base: Sizes = { batch: 1, seqLenQ: 50, seqLenKV: 50, numHeads: 2, numKVHeads: 1, headDim: 20, valueDim: 20 };
 function sizes({ seqLen, dim, heads, ...change }: Change): Sizes {
   return {
     ...base,
@@ -106,8 +106,8 @@ const both = [false, true];
 export const compressedCases: CompressedCase[] = [
   landmark(4, { seqLen: 1 }),
   landmark(2, { seqLen: 37, heads: [3, 1] }),
-  landmark(4, { seqLen: 70, heads: [4, 2], batch: 2 }),
-  landmark(51, { seqLen: 130, dim: 33, valueDim: 20 }),
+  landmark(4, { seqLen: 41, heads: [4, 2], batch: 2 }),
+  landmark(51, { seqLen: 110, headDim: 33, valueDim: 20, numHeads: 1 }),
   landmark(64, { seqLen: 63, dim: 7 }),
   landmark(512, { seqLen: 40, dim: 1 }),
   landmark(5, { seqLen: 23, headDim: 256, valueDim: 255, numHeads: 1 }),
@@ -123,33 +123,33 @@ export const compressedCases: CompressedCase[] = [
   ...both.flatMap((causal) => [
     ...both.flatMap((coarsenQueries) => [
       hierarchical(16, { causal, coarsenQueries, seqLen: 1 }),
-      hierarchical(2, { causal, coarsenQueries, seqLen: 37, heads: [3, 1], valueDim: 9 }),
-      hierarchical(3, { causal, coarsenQueries, seqLen: 50, batch: 2, scale: 0.7 }),
+      hierarchical(2, { causal, coarsenQueries, seqLen: 37, heads: [3, 1], headDim: 5, valueDim: 9 }),
+      hierarchical(3, { causal, coarsenQueries, seqLen: 29, dim: 6, batch: 2, scale: 0.7 }),
       hierarchical(1, { causal, coarsenQueries, seqLen: 21 }),
-      hierarchical(16, { causal, coarsenQueries, seqLen: 150, dim: 64, heads: [4, 2] }),
-      hierarchical(40, { causal, coarsenQueries, seqLen: 70, headDim: 17, valueDim: 35 }),
-      hierarchical(4, { causal, coarsenQueries, seqLen: 29, layout: "transposed" }),
+      hierarchical(16, { causal, coarsenQueries, seqLen: 69, dim: 10, numHeads: 1 }),
+      hierarchical(40, { causal, coarsenQueries, seqLen: 51, headDim: 17, valueDim: 19, numHeads: 1 }),
+      hierarchical(4, { causal, coarsenQueries, seqLen: 19, layout: "transposed" }),
     ]),
-    hierarchical(16, { causal, seqLen: 48 }),
+    hierarchical(16, { causal, seqLen: 48, dim: 8, numHeads: 1 }),
     hierarchical(4, { causal, coarsenQueries: false, seqLenQ: 1, seqLenKV: 77, heads: [6, 2] }),
     hierarchical(4, { causal, coarsenQueries: false, seqLenQ: 19, seqLenKV: 50, layout: "columns" }),
   ]),
   hierarchical(4, { causal: true, seqLenQ: 30, seqLenKV: 17 }),
   hierarchical(4, { seqLen: 0 }),
   // several tiles, with their own sums below the table's level
-  hierarchical(2, { causal: true, seqLen: 700, dim: 4, numHeads: 1 }),
-  hierarchical(2, { seqLen: 700, dim: 4, numHeads: 1 }),
+  hierarchical(1, { causal: true, seqLen: 530, dim: 4, numHeads: 1 }),
+  hierarchical(1, { seqLen: 530, dim: 4, numHeads: 1 }),
   linformer(5, { seqLen: 1 }),
-  linformer(16, { seqLen: 50, batch: 2, heads: [4, 2], own: true, values: true, spare: 3 }),
-  linformer(40, { seqLen: 300, dim: 64, values: true }),
+  linformer(6, { seqLen: 30, batch: 2, heads: [4, 2], own: true, values: true, spare: 3 }),
+  linformer(34, { seqLen: 140, dim: 18, numHeads: 1, values: true }),
   linformer(3, { seqLenQ: 70, seqLenKV: 129, headDim: 20, valueDim: 7, layout: "transposed" }),
-  linformer(33, { seqLenQ: 2, seqLenKV: 90, scale: 0.1, layout: "columns", own: true }),
+  linformer(33, { seqLenQ: 2, seqLenKV: 40, scale: 0.1, layout: "columns", own: true }),
   ...both.flatMap((causal) => [
     luna(1, { causal, seqLen: 1 }),
-    luna(16, { causal, seqLen: 70, heads: [4, 2], batch: 2 }),
-    luna(5, { causal, seqLen: 130, packHeads: 2, headDim: 33, valueDim: 33 }),
+    luna(16, { causal, seqLen: 23, heads: [4, 2], batch: 2, dim: 9 }),
+    luna(5, { causal, seqLen: 70, packHeads: 2, dim: 17 }),
     luna(20, { causal, seqLenQ: 9, seqLenKV: 75, scale: 0.4, layout: "transposed" }),
   ]),
-  luna(7, { causal: true, seqLen: 66, headDim: 16, valueDim: 27, layout: "columns" }),
+  luna(7, { causal: true, seqLen: 34, headDim: 16, valueDim: 27, numHeads: 1, layout: "columns" }),
   luna(3, { causal: true, seqLenQ: 8, seqLenKV: 5, heads: [6, 1], packHeads: 3 }),
 ];

@@ -187,20 +187,33 @@ export function hierarchical(
 ): Float64Array {
   const valueDim = v.shape[3] as number;
   const { dtype, float32 } = precision;
+  const known = new Map<Head, Map<string, Row>>(); // sums that many rows ask for
   return perRow(q, k, v, precision, (head, i) => {
     const position = i + head.offset;
     if (position < 0) return new Float64Array(valueDim);
-    const rows = (first: number, tokens: number, row: (j: number) => Row) =>
-      Array.from({ length: tokens }, (_, j) => row(first + j));
+    const sums = known.get(head) ?? new Map<string, Row>();
+    known.set(head, sums);
+    const sumOver = (what: string, first: number, tokens: number, row: (j: number) => Row, share = 1) => {
+      const name = `${what} ${first} ${tokens}`;
+      const known = sums.get(name);
+      if (known) return known;
+      const total = sumOf(
+        Array.from({ length: tokens }, (_, j) => row(first + j)),
+        precision,
+      );
+      const result = times(total, share, precision);
+      sums.set(name, result);
+      return result;
+    };
+    const mean = (what: string, first: number, tokens: number, row: (j: number) => Row) =>
+      sumOver(what, first, tokens, row, 1 / tokens);
     const met = pieces(position, head.seqLenKV, o).map(({ level, first, tokens }) => {
       const from = Math.floor(position / 2 ** level) * 2 ** level;
-      const queries = o.coarsenQueries
-        ? rows(from, Math.min(2 ** level, head.seqLenKV - from), (j) => head.query(j - head.offset))
-        : [head.query(i)];
-      const query = times(sumOf(queries, precision), 1 / queries.length, precision);
-      const key = times(sumOf(rows(first, tokens, head.key), precision), 1 / tokens, precision);
-      const value = sumOf(rows(first, tokens, head.value), precision);
-      return { score: dtype(o.scale * dot(query, key, precision)), value, tokens };
+      const query = o.coarsenQueries
+        ? mean("q", from, Math.min(2 ** level, head.seqLenKV - from), (j) => head.query(j - head.offset))
+        : head.query(i);
+      const score = dtype(o.scale * dot(query, mean("k", first, tokens, head.key), precision));
+      return { score, value: sumOver("v", first, tokens, head.value), tokens };
     });
     const top = Math.max(...met.map(({ score }) => score));
     const powers = met.map(({ score }) => float32(Math.exp(score - top)));
