@@ -39,6 +39,10 @@ export {
 } from "./attention/recurrent.js";
 export { scatterbrainAttention, type ScatterbrainAttentionOptions } from "./attention/scatterbrain-attention.js";
 export type { LinearState, OutputWithState } from "./attention/state.js";
+export { hierarchicalAttention, type HierarchicalOptions } from "./attention/hierarchical.js";
+export { landmarkAttention, type LandmarkOptions } from "./attention/landmark.js";
+export { linformerAttention, type LinformerOptions } from "./attention/linformer.js";
+export { lunaAttention, type LunaOptions, type LunaOutput, type LunaState } from "./attention/luna.js";
 export * from "./errors.js";
 export { machine, memory, setMemoryBudget, setQueueBytes, setThreads } from "./machine.js";
 export { type LoadOptions, loadModel } from "./load.js";

@@ -198,6 +198,33 @@ struct DeltaRuleArgs {
   int64_t offset;
   TensorView before, after;  // [batch, numHeads, headDim, valueDim] float32, may be absent
 };
+struct ProjectTokensArgs {  // out[b, r, h] = Σ over tokens of projection[h, token, r] · x[b, token, h]
+  TensorView x;             // [batch, seqLen, heads, dim]
+  TensorView projection;    // [heads, at least seqLen, rows], any float dtype and strides
+  TensorView out;           // [batch, rows, heads, dim] float32
+};
+// Of these ops q, k, v and out have one dtype and a dense last axis; shapes as in AttentionArgs.
+struct LunaArgs {  // causal; queries are the last of the keys' positions
+  TensorView q, k, v, out;
+  TensorView extra;                     // [batch, extraLen, heads, headDim]; numKVHeads divides heads divides numHeads
+  TensorView keySums, valueSums;        // [batch, heads, headDim, extraLen], [batch, heads, extraLen, valueDim] float32
+  TensorView newKeySums, newValueSums;  // the same after the last key; all four may be absent
+  int64_t positions;                    // before the first key
+  float scale;
+};
+struct HierarchicalArgs {
+  TensorView q, k, v, out;
+  float scale;
+  int64_t blockSize;  // 1 to 512
+  bool causal, coarsenQueries;
+};
+inline constexpr int64_t maxLandmarkBlock = 512;
+struct LandmarkArgs {
+  TensorView q, k, v, out;
+  float scale;
+  int64_t blockSize;  // 2 to maxLandmarkBlock, the landmark included
+  int64_t topK;       // −1: all
+};
 struct CacheAppendArgs {
   KVCacheView cache;
   int64_t position;  // of the first new key
@@ -236,6 +263,10 @@ struct Backend {
   void (*averageRows)(const AverageRowsArgs&, Parallel&);
   void (*linearAttention)(const LinearAttentionArgs&, Parallel&);
   void (*deltaRule)(const DeltaRuleArgs&, Parallel&);
+  void (*projectTokens)(const ProjectTokensArgs&, Parallel&);
+  void (*lunaAttention)(const LunaArgs&, Parallel&);
+  void (*hierarchicalAttention)(const HierarchicalArgs&, Parallel&);
+  void (*landmarkAttention)(const LandmarkArgs&, Parallel&);
   void (*cacheAppend)(const CacheAppendArgs&, Parallel&);
   void (*ceilings)(Ceilings&, Parallel&);
   void (*read)(const ReadArgs&, Parallel&);

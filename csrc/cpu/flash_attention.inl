@@ -172,14 +172,20 @@ ScoreChange scoreChange(const AttentionArgs& args, const FlashItem& item, int64_
 template <class Products>
 void attendTile(const AttentionArgs& args, const FlashPlan& plan, const FlashItem& item, const Pattern& pattern,
                 const PatternWalk& walk, const Rows& keys, FlashScratch& s) {
-  FlashCover cover;
   ScoreChangeBuffers buffers;
-  packTile<Products>(args, plan, item, keys, s);
   int perHead = s.rows.positions.count;  // heads share the cover where subtiles hold one head each
   int heads = perHead % subtileRows == 0 ? plan.headsPerItem : 1, numSubtiles = ceilDiv(s.rows.count, subtileRows);
+  s.needed = 0;
+  for (int n = 0; n < numSubtiles; n += heads) {  // first what is seen: only that is packed
+    FlashCover& cover = s.look(n / heads);
+    coverSubtile(plan, pattern, walk, int64_t(n / heads) * subtileRows, keys, s, cover);
+    for (int i = 0; i < cover.numSegments; ++i) s.needed |= groupsOf(cover.segments[i]);
+  }
+  if (!s.needed) return;
+  packTile<Products>(args, plan, item, keys, s);
   for (int n = 0; n < numSubtiles; ++n) {
     int64_t row = n % heads * int64_t(perHead) + n / heads * subtileRows;
-    if (n % heads == 0) coverSubtile(plan, pattern, walk, row, keys, s, cover);
+    const FlashCover& cover = s.look(n / heads);
     if (!cover.numSegments) continue;
     ScoreChange change;
     if (plan.adjusts) change = scoreChange(args, item, row, s, buffers);

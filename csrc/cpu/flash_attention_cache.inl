@@ -63,6 +63,8 @@ void packCachedBlocks(const KVCacheView& cache, const FlashPlan& plan, int kvHea
   using F = typename Products::Value;
   int keyDim = cache.keyDim(), valueDim = cache.paddedValueDim();
   for (int begin = 0; begin < rows.count; begin += cacheKeys) {
+    constexpr uint32_t groups = (1u << cacheKeys / keysPerGroup) - 1;
+    if (!(s.needed >> begin / keysPerGroup & groups)) continue;
     const unsigned char* block = cache.block(kvHead, (rows.start + begin) / cacheKeys);
     for (int group = 0; group < cacheKeys / 16; ++group)
       unpackKeys<E, F>((F*)(s.keys + (begin + 16 * group) * plan.keyPitch), plan.keyPitch * Products::perUnit,

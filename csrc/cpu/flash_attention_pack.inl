@@ -111,6 +111,7 @@ template <class Products, class Source>
 void packTileKeys(const Source& source, const FlashPlan& plan, const Rows& rows, FlashScratch& s) {
   int padded = int(roundUp(rows.count, keysPerBlock));
   for (int i = 0; i < padded; ++i) {
+    if (!s.needs(i)) continue;
     const auto* row = source.key(rows[i < rows.count ? i : rows.count - 1], s.stage);
     for (int64_t u = 0; u < plan.units; u += lanes)
       store(s.keys + i * plan.keyPitch + u,
@@ -131,6 +132,7 @@ template <class Source>
 void packTileValues(Float32Products, const Source& source, const FlashPlan& plan, const Rows& rows, FlashScratch& s) {
   int padded = int(roundUp(rows.count, keysPerBlock));
   for (int i = 0; i < padded; i += 4) {
+    if (!s.needs(i)) continue;
     const typename Source::Value* row[4];
     valueRows(source, rows, i, s.stage, row);
     for (int64_t d = 0; d < plan.valueDim; d += lanes) {
@@ -147,6 +149,7 @@ template <class Source>
 void packTileValues(BFloat16Products, const Source& source, const FlashPlan& plan, const Rows& rows, FlashScratch& s) {
   int padded = int(roundUp(rows.count, keysPerBlock));
   for (int i = 0; i < padded; i += 8) {
+    if (!s.needs(i)) continue;
     const BFloat16* row[8];
     valueRows(source, rows, i, s.stage, row);
     for (int64_t d = 0; d < plan.valueDim; d += 32) {

@@ -146,22 +146,50 @@ struct FlashAhead {
   }
 };
 
+struct FlashSegment {  // consecutive key blocks seen by the same columns
+  int firstBlock, endBlock, firstColumn, endColumn;
+};
+
+// What a subtile does with a key tile: its segments, and which blocks need the mask
+struct FlashCover {
+  static constexpr int maxBlocks = tileKV / keysPerBlock;
+  FlashSegment segments[maxBlocks];
+  int numSegments;
+  bool masked[maxBlocks];
+  bool hasSelf[maxBlocks];  // some row meets its own key; set where own keys have a score of their own
+};
+
+struct FlashView {  // of one subtile on one key tile
+  FlashCover cover;
+  uint64_t words[tileKV];   // which rows of the subtile see a key
+  uint64_t selves[tileKV];  // which row of the subtile is the key's own query
+};
+constexpr int keysPerGroup = 8;  // packed together, or not at all
+static_assert(tileKV / keysPerGroup < 32);
+
 struct FlashScratch {
-  float* queries;        // [subtile][keyPitch][subtileRows] units
-  float* out;            // [subtile][outDims][subtileRows], the parts' format
-  float *maximum, *sum;  // [queryRows], behind `out` as in the parts' format
-  float* keys;           // [tileKV][keyPitch] units
-  float* values;         // [outDims / 4][tileKV / perUnit][4] units
-  float* scores;         // [tileKV][subtileRows]
-  float* alpha;          // [subtileRows]
-  float* stage;          // 8 rows of 256 values
-  KeyRange* rangeOf;     // [tileQ]
-  uint64_t* words;       // [tileKV] which rows of the subtile see a key
-  uint64_t* selves;      // [tileKV] which row of the subtile is the key's own query
-  bool* begun;           // [subtile] O holds something
+  float* queries;            // [subtile][keyPitch][subtileRows] units
+  float* out;                // [subtile][outDims][subtileRows], the parts' format
+  float *maximum, *sum;      // [queryRows], behind `out` as in the parts' format
+  float* keys;               // [tileKV][keyPitch] units
+  float* values;             // [outDims / 4][tileKV / perUnit][4] units
+  float* scores;             // [tileKV][subtileRows]
+  float* alpha;              // [subtileRows]
+  float* stage;              // 8 rows of 256 values
+  KeyRange* rangeOf;         // [tileQ]
+  FlashView* views;          // [subtile]
+  uint64_t *words, *selves;  // of the view that is looked at
+  uint32_t needed;           // groups of keys of the tile that some row sees
+  bool* begun;               // [subtile] O holds something
   FlashRows rows;
   FlashAhead ahead;
   int64_t bytes;
+  LONGSPAN_INLINE FlashCover& look(int subtile) {
+    words = views[subtile].words;
+    selves = views[subtile].selves;
+    return views[subtile].cover;
+  }
+  LONGSPAN_INLINE bool needs(int key) const { return needed >> key / keysPerGroup & 1; }
 };
 
 LONGSPAN_INLINE FlashScratch layOutFlash(const FlashPlan& plan, unsigned char* base) {
@@ -182,8 +210,7 @@ LONGSPAN_INLINE FlashScratch layOutFlash(const FlashPlan& plan, unsigned char* b
   s.alpha = (float*)take(subtileRows, 4);
   s.stage = (float*)take(8 * 256, 4);
   s.rangeOf = (KeyRange*)take(plan.tileQ, sizeof(KeyRange));
-  s.words = (uint64_t*)take(tileKV, 8);
-  s.selves = (uint64_t*)take(tileKV, 8);
+  s.views = (FlashView*)take(plan.queryRows / subtileRows, sizeof(FlashView));
   s.begun = (bool*)take(plan.queryRows / subtileRows, 1);
   s.rows.position = (int*)take(plan.queryRows, 4);
   s.rows.head = (int*)take(plan.queryRows, 4);

@@ -1,19 +1,6 @@
 // Between the two products: which columns of a subtile see which keys, changes of the scores (softcap, ALiBi, bias),
 // the mask, and the online softmax in powers of 2 (Milakov and Gimelshein 2018).
 
-struct FlashSegment {  // consecutive key blocks seen by the same columns
-  int firstBlock, endBlock, firstColumn, endColumn;
-};
-
-// What a subtile does with a key tile: its segments, and which blocks need the mask
-struct FlashCover {
-  static constexpr int maxBlocks = tileKV / keysPerBlock;
-  FlashSegment segments[maxBlocks];
-  int numSegments;
-  bool masked[maxBlocks];
-  bool hasSelf[maxBlocks];  // some row meets its own key; set where own keys have a score of their own
-};
-
 constexpr uint64_t everyRow = subtileRows == 64 ? ~uint64_t(0) : (uint64_t(1) << (subtileRows % 64)) - 1;
 constexpr uint64_t everyLane = (uint64_t(1) << lanes) - 1;
 
@@ -24,6 +11,13 @@ LONGSPAN_INLINE void appendBlock(FlashCover& cover, int block, int first, int en
   } else {
     cover.segments[cover.numSegments++] = {block, block + 1, first, end};
   }
+}
+
+// The groups of 8 keys that hold the segment's blocks, as bits
+LONGSPAN_INLINE uint32_t groupsOf(const FlashSegment& segment) {
+  int first = segment.firstBlock * keysPerBlock / keysPerGroup;
+  int end = longspan::ceilDiv(segment.endBlock * keysPerBlock, keysPerGroup);
+  return uint32_t((uint64_t(1) << end) - (uint64_t(1) << first));
 }
 
 // From words (bit i: row i of the subtile sees the key), to the end of the last block

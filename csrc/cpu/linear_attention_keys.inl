@@ -128,7 +128,7 @@ void projectRows(const LinearAttentionArgs& args, const LinearPlan& plan, int64_
     scales[t] = maxOf(out + t * plan.pitch, plan.features);
 }
 
-LONGSPAN_INLINE void exponentiateRow(float* row, int64_t n, float shift) {
+LONGSPAN_INLINE void expFeatures(float* row, int64_t n, float shift) {
   mapRow(row, row, n, [&](Vec a) { return exp(a - shift); });
 }
 
@@ -157,7 +157,7 @@ void mapQueries(const LinearAttentionArgs& args, const LinearPlan& plan, const L
   const int64_t at = item.batch * q.strides[0] + first * q.strides[1] + item.head * q.strides[2];
   mapRows(args, plan, q, at, tokens, args.scaleQ, s, s.queries, s.scaleOfQuery);
   if (args.map != FeatureMap::RandomExp) return;
-  for (int64_t t = 0; t < tokens; ++t) exponentiateRow(s.queries + t * plan.pitch, plan.features, s.scaleOfQuery[t]);
+  for (int64_t t = 0; t < tokens; ++t) expFeatures(s.queries + t * plan.pitch, plan.features, s.scaleOfQuery[t]);
 }
 
 LONGSPAN_INLINE void beginRun(LinearScratch& s, int64_t token, float factor, const float* factors = nullptr) {
@@ -172,7 +172,7 @@ void scaleRandomKeys(const LinearPlan& plan, int64_t tokens, LinearScratch& s) {
       s.state.logScale = max(scale, old);
       beginRun(s, t, expOf(old - s.state.logScale));
     }
-    exponentiateRow(s.keys + t * plan.pitch, plan.features, s.state.logScale);
+    expFeatures(s.keys + t * plan.pitch, plan.features, s.state.logScale);
     s.scaleOfKey[t] = s.state.logScale;
   }
 }

@@ -33,6 +33,14 @@
 #include "flash_attention.inl"
 #include "bucket_hash.inl"
 #include "average_rows.inl"
+#include "row_tile.inl"
+#include "row_sums.inl"
+#include "project_tokens.inl"
+#include "luna_attention.inl"
+#include "hierarchy.inl"
+#include "hierarchical_attention.inl"
+#include "landmark_rows.inl"
+#include "landmark_attention.inl"
 
 constexpr bool nativeBFloat16 =
 #ifdef __AVX512BF16__
@@ -66,6 +74,10 @@ constexpr Backend table = {
     .averageRows = averageRows,
     .linearAttention = linearAttention,
     .deltaRule = deltaRule,
+    .projectTokens = projectTokens,
+    .lunaAttention = lunaAttention,
+    .hierarchicalAttention = hierarchicalAttention,
+    .landmarkAttention = landmarkAttention,
     .cacheAppend = cacheAppend,
     .ceilings = ceilings,
     .read = read,

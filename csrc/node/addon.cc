@@ -30,6 +30,14 @@ void defineOps(Exports& exports) {
                               "What `count` queries see: query, begin, end and multiplicity of each run of keys.");
   exports.define<patternAllowedPairs>("patternAllowedPairs", {"pattern", "place"},
                                       "How many pairs are visible, each as often as it is.");
+  exports.define<linformerAttention>("linformerAttention", {"q", "k", "v", "options"},
+                                     "Attention over keys and values that a projection along the sequence made few.");
+  exports.define<lunaAttention>("lunaAttention", {"q", "k", "v", "options"},
+                                "Attention by way of an extra sequence of one length.");
+  exports.define<hierarchicalAttention>("hierarchicalAttention", {"q", "k", "v", "options"},
+                                        "Near keys one by one, far keys as means over powers of two.");
+  exports.define<landmarkAttention>("landmarkAttention", {"q", "k", "v", "options"},
+                                    "Attention to earlier blocks by way of a landmark token at their end.");
   exports.define<mergeAttention>("mergeAttention", {"parts"},
                                  "Attention over the union of disjoint key sets, from the parts' out and lse.");
   exports.define<linearAttention>("linearAttention", {"q", "k", "v", "options"},

@@ -292,5 +292,16 @@ Napi::Value Js<HashedAttentionOutput>::to(Napi::Env env, const HashedAttentionOu
   if (output.buckets) object.Set("buckets", Js<Tensor>::to(env, *output.buckets));
   return object;
 }
+Napi::Value Js<LunaOutput>::to(Napi::Env env, const LunaOutput& output) {
+  if (!output.extra && !output.state) return Js<Tensor>::to(env, output.out);
+  auto object = Napi::Object::New(env);
+  object.Set("out", Js<Tensor>::to(env, output.out));
+  if (output.extra) object.Set("extra", Js<Tensor>::to(env, *output.extra));
+  if (output.state) object.Set("state", Js<LunaState>::to(env, *output.state));
+  return object;
+}
+std::string Js<LunaOutput>::ts() {
+  return "Tensor | { out: Tensor; extra?: Tensor; state?: " + Js<LunaState>::resultTs() + " }";
+}
 
 }  // namespace longspan::node

@@ -71,6 +71,11 @@ struct Js<StatefulOutput<State>> {
   }
   static std::string ts() { return "Tensor | { out: Tensor; state: " + Js<State>::ts() + " }"; }
 };
+template <>
+struct Js<LunaOutput> {
+  static Napi::Value to(Napi::Env env, const LunaOutput& output);
+  static std::string ts();
+};
 template <class T>
 struct JsHandle {
   static const T& from(const Napi::Value& v, const Where& where) { return Handle<T>::get(v, where); }

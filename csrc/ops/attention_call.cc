@@ -46,6 +46,12 @@ std::optional<Tensor> broadcastBias(const AttentionCall& call, const std::option
   return view;
 }
 
+float checkedScale(const AttentionCall& call, const std::optional<double>& given) {
+  double scale = given.value_or(1 / std::sqrt(double(call.headDim)));
+  requireFinite(call.op, "scale", scale);
+  return float(scale);
+}
+
 }  // namespace
 
 void requireWidths(const char* op, int64_t headDim, int64_t valueDim) {
@@ -68,12 +74,10 @@ AttentionCall attentionCall(const char* op, Dims& dims, const Tensor& q, int64_t
   call.batch = q.shape[0], call.seqLenQ = q.shape[1], call.numHeads = q.shape[2], call.headDim = q.shape[3];
   call.seqLenKV = seqLenKV, call.numKVHeads = numKVHeads, call.valueDim = valueDim;
   requireSizes(call, dims, q);
-  double scale = options.scale.value_or(1 / std::sqrt(double(call.headDim)));
-  requireFinite(op, "scale", scale);
+  call.scale = checkedScale(call, options.scale);
   requireFinite(op, "softcap", options.softcap.value_or(0));
   if (options.softcap && *options.softcap <= 0)
     badArgument(op, "softcap", concat("softcap must be positive, got ", *options.softcap));
-  call.scale = float(scale);
   call.softcap = float(options.softcap.value_or(0));
   PatternSpec spec = patternOf(op, options);
   if (patterned) call.pattern = concretePattern(op, spec, {call.batch, call.numHeads, call.seqLenQ, seqLenKV});
@@ -87,6 +91,41 @@ AttentionCall attentionCall(const char* op, Dims& dims, const Tensor& q, int64_t
 void allocateOutputs(AttentionCall& call, bool withLse) {
   call.out = newOutput(call.op, call.q.dtype, {call.batch, call.seqLenQ, call.numHeads, call.valueDim});
   if (withLse) call.lse = newOutput(call.op, DType::Float32, {call.batch, call.numHeads, call.seqLenQ});
+}
+AttentionCall plainCall(const char* op, Dims& dims, const Tensor& q, const Tensor& k, const Tensor& v,
+                        const std::optional<double>& scale) {
+  AttentionCall call{};
+  call.op = op;
+  auto queries = dims.bind<4>(q, "q", "[batch, seqLenQ, numHeads, headDim]");
+  call.batch = queries[0], call.seqLenQ = queries[1], call.numHeads = queries[2], call.headDim = queries[3];
+  auto keys = dims.bind<4>(k, "k", "[batch, seqLenKV, numKVHeads, headDim]");
+  call.seqLenKV = keys[1], call.numKVHeads = keys[2];
+  call.valueDim = dims.bind<4>(v, "v", "[batch, seqLenKV, numKVHeads, valueDim]")[3];
+  requireDType(op, "q", q, floatDTypes);
+  requireSameDType(op, "k", k, "q", q.dtype);
+  requireSameDType(op, "v", v, "q", q.dtype);
+  requireSizes(call, dims, q);
+  call.scale = checkedScale(call, scale);
+  return call;
+}
+
+Tensor fullAttention(const char* op, float scale, const Tensor& q, const Tensor& k, const Tensor& v, DType dtype) {
+  AttentionCall call{};
+  call.op = op;
+  call.seqLenQ = q.shape[1], call.seqLenKV = k.shape[1];
+  call.scale = scale;
+  PatternSpec spec;
+  spec.kind = "full";
+  call.pattern = concretePattern(op, spec, {q.shape[0], q.shape[2], call.seqLenQ, call.seqLenKV});
+  call.q = q;
+  call.out = newOutput(op, dtype, {q.shape[0], call.seqLenQ, q.shape[2], v.shape[3]});
+  enqueue(op, {&q, &k, &v}, {&call.out}, [call, k, v](const Backend& table, Parallel& parallel) {
+    AttentionArgs args = argumentsOf(call);
+    args.k = k.view();
+    args.v = v.view();
+    runAttention(call, args, table, parallel);
+  });
+  return call.out;
 }
 
 std::vector<const Tensor*> AttentionCall::inputs() const {

@@ -30,6 +30,12 @@ void requireLengths(Dims& dims, const Tensor& q, int64_t seqLenKV);     // below
 AttentionCall attentionCall(const char* op, Dims& dims, const Tensor& q, int64_t seqLenKV, int64_t numKVHeads,
                             int64_t valueDim, const FlashAttentionOptions& options, bool patterned = true);
 void allocateOutputs(AttentionCall& call, bool withLse);
+// q, k and v of an op that is no flash attention: shapes, dtypes and scale checked alike. `call` gets neither a pattern
+// nor an output.
+AttentionCall plainCall(const char* op, Dims& dims, const Tensor& q, const Tensor& k, const Tensor& v,
+                        const std::optional<double>& scale);
+// Every query sees every key; k and v may be of another dtype than q, and so may the output.
+Tensor fullAttention(const char* op, float scale, const Tensor& q, const Tensor& k, const Tensor& v, DType dtype);
 // The arguments that do not depend on where keys and values are.
 AttentionArgs argumentsOf(const AttentionCall& call);
 AttentionOutput outputOf(const AttentionCall& call);
