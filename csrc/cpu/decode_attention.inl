@@ -210,7 +210,8 @@ void attendItem(const DecodeItem& item, int firstHead, int endHead, const Parall
   const AttentionArgs& args = item.plan.args;
   if (args.cache.slabs) {
     if (args.cache.dtype == DType::Float32) return attendCache<FloatUnits>(item, firstHead, parallel);
-    return attendCache<PairUnits>(item, firstHead, parallel);
+    if (args.q.dtype == DType::BFloat16) return attendCache<PairUnits>(item, firstHead, parallel);
+    return attendCache<WidenedPairs>(item, firstHead, parallel);
   }
   switch (args.k.dtype) {
     case DType::Float32:

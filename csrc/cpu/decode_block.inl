@@ -18,21 +18,7 @@ struct FloatUnits {
   LONGSPAN_INLINE static Operand spread(const float* p) { return {broadcast(*p)}; }
   LONGSPAN_INLINE static Vec multiplyAdd(Vec acc, Operand a, Operand b) { return acc + a.x * b.x; }
 };
-#ifdef __AVX512BF16__
-typedef int32_t PairOfFactors __attribute__((may_alias, aligned(4)));
-struct PairUnits {
-  using Element = BFloat16;
-  using Factor = BFloat16;
-  static constexpr int factorsPerUnit = 2;
-  struct Operand {
-    VecInt x;
-  };
-  LONGSPAN_INLINE static Operand loaded(const BFloat16* p) { return {*(const UnalignedVecInt*)p}; }
-  LONGSPAN_INLINE static Operand spread(const BFloat16* p) { return {broadcast(*(const PairOfFactors*)p)}; }
-  LONGSPAN_INLINE static Vec multiplyAdd(Vec acc, Operand a, Operand b) { return dotPairs(acc, a.x, b.x); }
-};
-#else
-struct PairUnits {  // widened in registers: q and P stay float32
+struct WidenedPairs {  // pairs of bfloat16, widened in registers: q and P stay float32
   using Element = BFloat16;
   using Factor = float;
   static constexpr int factorsPerUnit = 2;
@@ -48,6 +34,21 @@ struct PairUnits {  // widened in registers: q and P stay float32
     return acc + a.low * b.low + a.high * b.high;
   }
 };
+#ifdef __AVX512BF16__
+typedef int32_t PairOfFactors __attribute__((may_alias, aligned(4)));
+struct PairUnits {  // multiplied as they are, for q that is bfloat16 itself
+  using Element = BFloat16;
+  using Factor = BFloat16;
+  static constexpr int factorsPerUnit = 2;
+  struct Operand {
+    VecInt x;
+  };
+  LONGSPAN_INLINE static Operand loaded(const BFloat16* p) { return {*(const UnalignedVecInt*)p}; }
+  LONGSPAN_INLINE static Operand spread(const BFloat16* p) { return {broadcast(*(const PairOfFactors*)p)}; }
+  LONGSPAN_INLINE static Vec multiplyAdd(Vec acc, Operand a, Operand b) { return dotPairs(acc, a.x, b.x); }
+};
+#else
+using PairUnits = WidenedPairs;
 #endif
 
 // Register tiles: 16 accumulators where there are 32 registers, 8 where there are 16.
