@@ -194,6 +194,8 @@ struct Reference {
 struct Problem {
   Case c;
   TestTensor q, k, v, bias, slopes, sinkLogits;
+  std::vector<float> heldKeys,
+      heldValues;  // [batch, numKVHeads, seqLenKV, dim]: what is left of k and v before the call
   explicit Problem(const Case& c) : c(c) {
     std::mt19937 random(7);
     int heads = c.numKVHeads * c.group;
@@ -211,6 +213,8 @@ struct Problem {
     slopes = TestTensor(DType::Float32, {1, 1, 1, heads});
     sinkLogits = TestTensor(DType::Float32, {1, 1, 1, heads});
     for (TestTensor* t : {&q, &k, &v, &bias, &slopes, &sinkLogits}) t->fill(random);
+    heldKeys = held(k, c.headDim);
+    heldValues = held(v, c.valueDim);
   }
 
   template <class Float>
@@ -222,49 +226,68 @@ struct Problem {
     return s;
   }
 
-  // what is left of k and v before the call
-  DType heldDType() const { return c.cache ? c.cacheDType : c.dtype; }
+  std::vector<float> held(const TestTensor& t, int dim) const {
+    std::vector<float> out;
+    for (int b = 0; b < c.batch; ++b)
+      for (int h = 0; h < c.numKVHeads; ++h)
+        for (int64_t j = 0; j < c.seqLenKV; ++j)
+          for (int d = 0; d < dim; ++d) out.push_back(rounded(t.get(b, j, h, d), c.cache ? c.cacheDType : c.dtype));
+    return out;
+  }
+  std::vector<float> queryOf(int b, int i, int head) const {
+    std::vector<float> out;
+    for (int d = 0; d < c.headDim; ++d) out.push_back(q.get(b, i, head, d));
+    return out;
+  }
+  const float* keyOf(int b, int head, int64_t j) const { return &heldKeys[rowOf(b, head, j) * c.headDim]; }
+  const float* valueOf(int b, int head, int64_t j) const { return &heldValues[rowOf(b, head, j) * c.valueDim]; }
+  int64_t rowOf(int b, int head, int64_t j) const {
+    return (int64_t(b) * c.numKVHeads + head / c.group) * c.seqLenKV + j;
+  }
 
   // one row in float64
   double exactRow(const Pattern& pattern, int b, int i, int head, std::vector<double>& out) const {
+    std::vector<float> query = queryOf(b, i, head);
     std::vector<double> s(c.seqLenKV, -double(infinity));
     double highest = c.sinkLogits ? sinkLogits.get(0, 0, 0, head) : -double(infinity), total = 0;
     for (int64_t j = 0; j < c.seqLenKV; ++j) {
       if (!walkOf(pattern).allows(pattern, i, int(j))) continue;
+      const float* key = keyOf(b, head, j);
       double dot = 0;
-      for (int d = 0; d < c.headDim; ++d)
-        dot += double(q.get(b, i, head, d)) * rounded(k.get(b, j, head / c.group, d), heldDType());
+      for (int d = 0; d < c.headDim; ++d) dot += double(query[d]) * key[d];
       s[j] = score(i, head, j, dot);
       highest = std::max(highest, s[j]);
     }
     for (double& x : s) total += x = x == -infinity ? 0 : std::exp(x - highest);
     if (c.sinkLogits) total += std::exp(sinkLogits.get(0, 0, 0, head) - highest);
     out.assign(c.valueDim, 0);
-    for (int64_t j = 0; j < c.seqLenKV; ++j)
-      for (int d = 0; d < c.valueDim && s[j] > 0; ++d)
-        out[d] += s[j] / total * rounded(v.get(b, j, head / c.group, d), heldDType());
+    for (int64_t j = 0; j < c.seqLenKV; ++j) {
+      const float* value = valueOf(b, head, j);
+      for (int d = 0; d < c.valueDim && s[j] > 0; ++d) out[d] += s[j] / total * value[d];
+    }
     return highest + std::log(total);
   }
 
   // the same in q's dtype with float32 sums: scores and P rounded
   void naiveRow(const Pattern& pattern, int b, int i, int head, std::vector<float>& out) const {
-    DType dtype = c.dtype, held = heldDType();
-    std::vector<float> s(c.seqLenKV, -infinity);
+    DType dtype = c.dtype;
+    std::vector<float> query = queryOf(b, i, head), s(c.seqLenKV, -infinity);
     float highest = c.sinkLogits ? sinkLogits.get(0, 0, 0, head) : -infinity, total = 0;
     for (int64_t j = 0; j < c.seqLenKV; ++j) {
       if (!walkOf(pattern).allows(pattern, i, int(j))) continue;
+      const float* key = keyOf(b, head, j);
       float dot = 0;
-      for (int d = 0; d < c.headDim; ++d)
-        dot += rounded(q.get(b, i, head, d), dtype) * rounded(k.get(b, j, head / c.group, d), held);
+      for (int d = 0; d < c.headDim; ++d) dot += query[d] * key[d];
       s[j] = rounded(score(i, head, j, rounded(dot, dtype)), dtype);
       highest = std::max(highest, s[j]);
     }
     for (float& x : s) total += x = x == -infinity ? 0 : std::exp(x - highest);
     if (c.sinkLogits) total += std::exp(sinkLogits.get(0, 0, 0, head) - highest);
     out.assign(c.valueDim, 0);
-    for (int64_t j = 0; j < c.seqLenKV; ++j)
-      for (int d = 0; d < c.valueDim && s[j] > 0; ++d)
-        out[d] += rounded(s[j] / total, dtype) * rounded(v.get(b, j, head / c.group, d), held);
+    for (int64_t j = 0; j < c.seqLenKV; ++j) {
+      const float p = rounded(s[j] / total, dtype), *value = valueOf(b, head, j);
+      for (int d = 0; d < c.valueDim && s[j] > 0; ++d) out[d] += p * value[d];
+    }
     for (float& x : out) x = rounded(x, dtype);
   }
 
