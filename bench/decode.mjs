@@ -9,19 +9,25 @@ const headDim = 128;
 
 export function cases({ quick }) {
   const list = [];
-  for (const source of ["cache", "tensors"])
-    for (const dtype of ["bfloat16", "float32"])
-      for (const seqLenKV of quick ? [4096, 32768] : [4096, 16384, 65536, 131072])
-        list.push({
-          op: "decode",
-          source,
-          dtype,
-          seqLenKV,
-          numHeads,
-          numKVHeads,
-          headDim,
-          target: source === "cache" ? 0.9 : 0.65,
-        });
+  for (const [source, dtype, queries = dtype] of [
+    ["cache", "bfloat16"],
+    ["cache", "bfloat16", "float32"],
+    ["cache", "float32"],
+    ["tensors", "bfloat16"],
+    ["tensors", "float32"],
+  ])
+    for (const seqLenKV of quick ? [4096, 32768] : [4096, 16384, 65536, 131072])
+      list.push({
+        op: "decode",
+        source,
+        dtype,
+        queries,
+        seqLenKV,
+        numHeads,
+        numKVHeads,
+        headDim,
+        target: source === "cache" ? 0.9 : 0.65,
+      });
   return list;
 }
 
@@ -44,8 +50,8 @@ function fromTensors(dtype, seqLenKV) {
   };
 }
 
-export async function measure({ source, dtype, seqLenKV }, { budget }) {
-  const q = random(dtype, [1, 1, numHeads, headDim], 1);
+export async function measure({ source, dtype, queries, seqLenKV }, { budget }) {
+  const q = random(queries, [1, 1, numHeads, headDim], 1);
   const past = source === "cache" ? fromCache(dtype, seqLenKV) : fromTensors(dtype, seqLenKV);
   const bytes = 2 * seqLenKV * numKVHeads * headDim * (dtype === "float32" ? 4 : 2);
   await idle();

@@ -33,7 +33,10 @@ function nameOf({ op, ...rest }) {
   const heads = rest.numHeads ? ` ${rest.numHeads}/${rest.numKVHeads} × ${rest.headDim}` : "";
   if (op === "attention") return `${rest.dtype}${heads} ${rest.causal ? "causal" : "full"} ${rest.seqLen}`;
   if (op === "pattern") return `${rest.dtype}${heads} ${rest.kind}`;
-  if (op === "decode") return `${rest.dtype}${heads} over ${rest.seqLenKV} keys from ${rest.source}`;
+  if (op === "decode") {
+    const queries = rest.queries === rest.dtype ? "" : `${rest.queries} on `;
+    return `${queries}${rest.dtype}${heads} over ${rest.seqLenKV} keys from ${rest.source}`;
+  }
   if (op === "event-loop") return `prefill of ${rest.tokens} tokens`;
   return `${rest.activations} × ${rest.weights} ${rest.rows} × ${rest.inFeatures} × ${rest.outFeatures}`;
 }

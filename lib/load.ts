@@ -1,10 +1,11 @@
 // From files to a model.
 import { existsSync, statSync } from "node:fs";
 import { dirname, extname, join } from "node:path";
-import { ArgumentError, DeviceError, ModelFormatError, UnsupportedError } from "./errors.js";
+import { ArgumentError, ModelFormatError, UnsupportedError } from "./errors.js";
 import { JsonFields, readJsonFile } from "./formats/json-file.js";
 import { Checkpoint } from "./formats/safetensors.js";
 import { Tokenizer } from "./formats/tokenizer.js";
+import { log } from "./log.js";
 import { Model } from "./model.js";
 import type { Progress } from "./model-context.js";
 import { ModelRunner } from "./model-runner.js";
@@ -25,6 +26,7 @@ import { idle } from "./tensor.js";
 export interface LoadOptions extends ModelSettings {
   /** float32 computes exactly with weights of any width; bfloat16 rounds activations too, and is faster. */
   dtype?: ComputeDType | "f32" | "bf16" | undefined;
+  /** LONGSPAN_DEVICE, else cpu, if absent. */
   device?: string | undefined;
   /** Compute threads of the process; LONGSPAN_THREADS, or what the machine gives, if absent. */
   threads?: number | undefined;
@@ -76,13 +78,6 @@ async function readConfig(folder: string): Promise<{ fields: JsonFields; config:
   return { fields, config: { ...config, eosTokenIds: ids.length > 0 ? ids : config.eosTokenIds } };
 }
 
-function checkedDevice(device: unknown): void {
-  if (device === undefined || device === "cpu") return;
-  if (typeof device !== "string") wrongArgument("loadModel", "device", '"cpu"', device);
-  const reason = "models run on the cpu";
-  throw new DeviceError(`loadModel: device "${device}" cannot be used: ${reason}`, { device, reason });
-}
-
 /** Loads a model: weights into native memory, packed for the kernels; afterwards the files are not needed. */
 export async function loadModel(source: string, given?: LoadOptions): Promise<Model> {
   const op = "loadModel";
@@ -92,7 +87,9 @@ export async function loadModel(source: string, given?: LoadOptions): Promise<Mo
   const threads = checkedNumber(op, "threads", options.threads, { integer: true, min: 1, max: 1024 });
   const onProgress = checkedFunction(op, "onProgress", options.onProgress);
   const signal = checkedSignal(op, options.signal);
-  checkedDevice(options.device);
+  if (options.device !== undefined && typeof options.device !== "string")
+    wrongArgument(op, "device", '"cpu"', options.device);
+  native.requireDevice(op, options.device);
   signal?.throwIfAborted();
   const files = checkedSource(source);
   const { fields, config } = await readConfig(files.folder);
@@ -100,6 +97,7 @@ export async function loadModel(source: string, given?: LoadOptions): Promise<Mo
   passSettings(op, config, settings);
   if (threads !== undefined) native.setThreads(threads);
 
+  const begun = performance.now();
   const checkpoint = await Checkpoint.open(files.weights);
   const weights = new Weights(checkpoint, dtypes[dtype]!);
   try {
@@ -109,6 +107,8 @@ export async function loadModel(source: string, given?: LoadOptions): Promise<Mo
     });
     await idle({ ...(signal && { signal }) });
     const runner = new ModelRunner(config, decoder, weights.dtype);
+    const seconds = ((performance.now() - begun) / 1000).toFixed(2);
+    log("info", `${source}: ${config.numLayers} layers in ${weights.dtype}, loaded in ${seconds} s`);
     return new Model(runner, new Tokenizer(files.folder), weights, settings);
   } catch (error) {
     weights.dispose();

@@ -1,10 +1,11 @@
 // What a model has read: tokens, their keys and values, and how positions and attention are set for them. Steps on one
 // context run one after the other; a step that fails or is aborted leaves the context as it was.
-import type { KVCache, KVDType } from "./cache/kv-cache.js";
+import type { CacheAttentionOptions, KVCache, KVDType } from "./cache/kv-cache.js";
 import { ContextOverflowError, DisposedError } from "./errors.js";
 import { readTextFile } from "./formats/text-file.js";
 import type { Tokenizer } from "./formats/tokenizer.js";
 import { Generation, type GenerateOptions, generateTokens } from "./generate.js";
+import { log } from "./log.js";
 import { checkedTokens, type ModelRunner } from "./model-runner.js";
 import { type ModelSettings, type PassSettings, passSettings } from "./model-settings.js";
 import {
@@ -56,6 +57,8 @@ const kvDTypes: Record<string, KVDType> = {
   bf16: "bfloat16",
 };
 
+const limited = ({ window, pattern }: CacheAttentionOptions) => window !== undefined || pattern !== undefined;
+
 export class ModelContext {
   /** Most tokens it may hold; undefined: as many as memory allows. */
   readonly contextSize: number | undefined;
@@ -68,6 +71,7 @@ export class ModelContext {
   #logits: Tensor | undefined; // of the last token, when it has been run
   #last: Promise<unknown> = Promise.resolve();
   #disposed = false;
+  #warned: boolean;
 
   constructor(
     runner: ModelRunner,
@@ -87,6 +91,8 @@ export class ModelContext {
       attention: options.attention === undefined ? modelSettings.attention : options.attention,
     };
     this.#settings = passSettings(op, runner.config, settings, this.contextSize);
+    // Only a context that goes beyond what the model promises, and does nothing about it, is worth a warning.
+    this.#warned = settings.ropeScaling !== undefined || this.#settings.attention.every(limited);
     this.#runner = runner;
     this.#tokenizer = tokenizer;
     this.#onDispose = onDispose;
@@ -164,6 +170,7 @@ export class ModelContext {
       },
     });
     for (const id of Array.from(added)) this.#tokens.push(id);
+    this.#warnOfLength();
     this.#logits?.dispose();
     this.#logits = logits;
   }
@@ -218,6 +225,17 @@ export class ModelContext {
   }
   async [Symbol.asyncDispose](): Promise<void> {
     await this.dispose();
+  }
+
+  #warnOfLength(): void {
+    const trained = this.#runner.config.maxPositionEmbeddings;
+    if (this.#warned || this.#tokens.length <= trained) return;
+    this.#warned = true;
+    log(
+      "warn",
+      `the context has more than the ${trained} tokens that the model was made for; without ropeScaling or ` +
+        "attention: {window} predictions get worse from here on",
+    );
   }
 
   async #tokensOf(

@@ -14,9 +14,15 @@ export interface PatternSpec { /** full, causal, window, sinks, prefix, chunks â
 /** Tells the addon which class results are made of, and how its errors become JavaScript ones. */
 export function setClasses(tensorClass: unknown, errorFactory: (code: string, message: string, fields: Record<string, unknown>) => Error): void;
 /** Gives a new Tensor object its memory. */
-export function initTensor(target: object, ...from: unknown[]): { dtype: string; shape: number[] };
+export function initTensor(target: object, dtype: string, data: object, shape: readonly number[], device?: string): void;
 /** Gives a new Tensor object the memory of a typed array. */
-export function initView(target: object, array: object, shape: readonly number[], dtype?: string): { dtype: string; shape: number[] };
+export function initView(target: object, array: object, shape: readonly number[], dtype?: string): void;
+/** Gives a new Tensor object the result of the op that makes it; false where there is none. */
+export function takeResult(target: object): boolean;
+/** The tensor's dtype. */
+export function dtypeOf(tensor: Tensor): string;
+/** The tensor's shape. */
+export function shapeOf(tensor: Tensor): number[];
 /** The tensor's values, once they are there. */
 export function readTensor(tensor: Tensor, readId: number): Promise<Float32Array | Uint16Array | Int8Array | Uint8Array | Int32Array | BigInt64Array>;
 /** Stops what computes the tensor. */
@@ -128,11 +134,13 @@ export function safetensorsFacts(file: SafetensorsFile): { tensors: { name: stri
 /** A tensor as a view on the mapped file, which it keeps open. */
 export function safetensorsTensor(file: SafetensorsFile, name: string): Tensor;
 /** Kernels, threads and limits in use. */
-export function machine(): { /** kernels in use */ isa: string; /** kernels this machine can run */ isas: string[]; /** bfloat16 products without widening */ nativeBFloat16: boolean; /** compute threads */ threads: number; /** limit of pending output bytes */ queueBytes: number; };
+export function machine(): { /** kernels in use */ isa: string; /** kernels this machine can run */ isas: string[]; /** bfloat16 products without widening */ nativeBFloat16: boolean; /** compute threads */ threads: number; /** limit of pending output bytes */ queueBytes: number; /** where new tensors and models are put */ device: string; /** silent, error, warn, info or debug */ logLevel: string; };
 /** The CUDA plugin: what it found, or why it is not used. */
 export function cuda(): { /** the plugin that was opened */ file: string; /** why no GPU is used; empty when one can be */ reason: string; /** GPUs found */ devices: string[]; };
 /** Why a device other than cpu cannot be used. */
-export function deviceReason(device: string): { /** why the device cannot be used */ reason: string; };
+export function deviceReason(device: string): { /** why the device cannot be used; empty when it can */ reason: string; };
+/** Throws unless tensors can live there; none given is LONGSPAN_DEVICE, else cpu. */
+export function requireDevice(op: string, device?: string | null): void;
 /** The memory budget and what is used of it. */
 export function memory(): { /** held by tensors, caches and scratch now */ usedBytes: number; /** what they may hold in all */ budgetBytes: number; /** what may still be allocated */ availableBytes: number; /** outputs that wait in the queue */ pendingBytes: number; };
 /** An own limit besides the system's; 0 for none. */

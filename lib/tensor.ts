@@ -1,6 +1,6 @@
 // Tensors: native memory with a dtype and a shape. Ops return at once; data(), toArray(), item() and idle() wait.
 import { abortable } from "./abort.js";
-import { ArgumentError, DeviceError } from "./errors.js";
+import { ArgumentError } from "./errors.js";
 import { native, setTensorClass } from "./binding.js";
 import { checkedOptions } from "./options.js";
 
@@ -30,32 +30,30 @@ const scopes: Set<Tensor>[] = [];
 let lastReadId = 0;
 const shared = Symbol("shares the array's memory");
 
-function checkDevice(op: string, device: string | undefined): void {
-  if (device === undefined || device === "cpu") return;
-  const { reason } = native.deviceReason(device);
-  throw new DeviceError(`${op}: device "${device}" cannot be used: ${reason}`, { device, reason });
-}
-
 /** A multi-dimensional array in native memory. */
 export class Tensor {
-  readonly #dtype: DType;
-  readonly #shape: readonly number[];
+  // Asked for when they are wanted first: most results of ops live unseen.
+  #dtype: DType | undefined;
+  #shape: readonly number[] | undefined;
 
-  /** Copies `data` (a typed array, or numbers in row-major order). Throws ShapeError, DTypeError, OutOfMemoryError. */
+  /**
+   * Copies `data` (a typed array, or numbers in row-major order). `device` is cpu if neither it nor LONGSPAN_DEVICE says
+   * otherwise. Throws ShapeError, DTypeError, DeviceError, OutOfMemoryError.
+   */
   constructor(
     dtype: string,
     data: TypedArray | readonly number[],
     shape: readonly number[],
-    options: { device?: string } = {},
+    options?: { device?: string },
   ) {
-    const device = (dtype as unknown) === shared ? undefined : checkedOptions("new Tensor", options, ["device"]).device;
-    checkDevice("new Tensor", device);
-    const facts =
-      (dtype as unknown) === shared
-        ? native.initView(this, data, shape, (options as { dtype?: string }).dtype)
-        : native.initTensor(this, dtype, data, shape);
-    this.#dtype = facts.dtype as DType;
-    this.#shape = Object.freeze(facts.shape);
+    if (dtype === undefined && native.takeResult(this)) {
+      // a result of an op: the addon calls `new Tensor()`
+    } else if ((dtype as unknown) === shared) {
+      native.initView(this, data, shape, (options as { dtype?: string }).dtype);
+    } else {
+      const { device } = checkedOptions("new Tensor", options, ["device"]);
+      native.initTensor(this, dtype, data, shape, device);
+    }
     scopes.at(-1)?.add(this);
   }
 
@@ -69,29 +67,31 @@ export class Tensor {
   }
 
   get dtype(): DType {
+    this.#dtype ??= native.dtypeOf(this) as DType;
     return this.#dtype;
   }
   get type(): DType {
-    return this.#dtype;
+    return this.dtype;
   }
   get shape(): readonly number[] {
+    this.#shape ??= Object.freeze(native.shapeOf(this));
     return this.#shape;
   }
   get dims(): readonly number[] {
-    return this.#shape;
+    return this.shape;
   }
   get device(): "cpu" {
     return "cpu";
   }
   /** Number of elements. */
   get size(): number {
-    return this.#shape.reduce((a, b) => a * b, 1);
+    return this.shape.reduce((a, b) => a * b, 1);
   }
 
   /** In another dtype (rounded to nearest even), or on another device. */
   to(target: string): Tensor {
     if (target === "cpu") return this;
-    if (/^cuda(:\d+)?$/.test(target)) checkDevice("to", target);
+    if (/^cuda(:\d+)?$/.test(target)) native.requireDevice("to", target);
     return native.cast(this, target);
   }
   /** float16 and bfloat16 as float32. */
@@ -131,15 +131,15 @@ export class Tensor {
   }
   /** The values as nested arrays of numbers (bigint for int64). */
   async toArray(options: WaitOptions = {}): Promise<Nested> {
-    const wide = this.#dtype === "float16" || this.#dtype === "bfloat16" ? this.toFloat32() : this;
+    const wide = this.dtype === "float16" || this.dtype === "bfloat16" ? this.toFloat32() : this;
     const flat = await wide.data(options);
     if (wide !== this) wide.dispose();
-    return nest(flat, this.#shape, 0, 0);
+    return nest(flat, this.shape, 0, 0);
   }
   /** The value of a tensor with one element. */
   async item(options: WaitOptions = {}): Promise<number | bigint> {
     if (this.size !== 1)
-      throw new ArgumentError(`item: the tensor must have one element, it has shape [${this.#shape.join(", ")}]`, {
+      throw new ArgumentError(`item: the tensor must have one element, it has shape [${this.shape.join(", ")}]`, {
         op: "item",
         argument: "this",
       });
@@ -159,7 +159,7 @@ export class Tensor {
     this.dispose();
   }
   toString(): string {
-    return `Tensor(${this.#dtype}, [${this.#shape.join(", ")}]${this.disposed ? ", disposed" : ""})`;
+    return `Tensor(${this.dtype}, [${this.shape.join(", ")}]${this.disposed ? ", disposed" : ""})`;
   }
   [Symbol.for("nodejs.util.inspect.custom")](): string {
     return this.toString();
@@ -212,7 +212,7 @@ export function scope<T>(body: () => T): T {
 /** Waits until everything enqueued so far has run. Aborting only stops the waiting. */
 export async function idle(options: WaitOptions & { device?: string } = {}): Promise<void> {
   checkedOptions("idle", options, ["device", "signal"]);
-  checkDevice("idle", options.device);
+  if (options.device !== undefined) native.requireDevice("idle", options.device);
   await abortable(
     options.signal,
     () => native.idle(),

@@ -2,6 +2,7 @@
 //   node scripts/sanitize.mjs [address | thread] [vitest arguments]
 // `address` is AddressSanitizer with UndefinedBehaviorSanitizer, each fault fatal. Leaks are not looked for: Node keeps
 // its own until the end. LONGSPAN_SANITIZED tells tests that watch resident memory that it means nothing here.
+// Without vitest arguments test/isa runs on the machine's best instruction set and on baseline: kernels are one source.
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -27,6 +28,14 @@ function build() {
     run("cmake", ["-S", root, "-B", folder, "-DCMAKE_BUILD_TYPE=Release", ...switches]) === 0 &&
     run("cmake", ["--build", folder, "--parallel", jobs]) === 0
   );
+}
+
+// The suite, and test/isa on two instruction sets.
+function projects(command, environment) {
+  const code = "process.stdout.write(require(process.env.LONGSPAN_BINARY).machine().isa)";
+  const env = { ...process.env, ...environment };
+  const best = spawnSync(command[0], [...command.slice(1), "-e", code], { encoding: "utf8", env }).stdout;
+  return [...new Set(["suite", "baseline", best])].map((project) => `--project=${project}`);
 }
 
 // What the sanitizer wrote; whether it wrote anything.
@@ -56,13 +65,12 @@ function main() {
     LONGSPAN_SANITIZED: name,
   };
   const native = run(process.execPath, ["scripts/native-tests.mjs", folder], options);
-  const suite = ["scripts/test.mjs", ...vitestArguments];
-  const preload = { LONGSPAN_BINARY: join(folder, "out", "longspan.node"), LD_PRELOAD: library(`lib${name[0]}san.so`) };
+  const binary = join(folder, "out", "longspan.node");
+  const environment = { ...options, LONGSPAN_BINARY: binary, LD_PRELOAD: library(`lib${name[0]}san.so`) };
   // ThreadSanitizer's shadow memory wants the address space unshuffled.
-  const tested =
-    name === "thread"
-      ? run("setarch", ["-R", process.execPath, ...suite], { ...options, ...preload })
-      : run(process.execPath, suite, { ...options, ...preload });
+  const command = name === "thread" ? ["setarch", "-R", process.execPath] : [process.execPath];
+  const wanted = vitestArguments.length > 0 ? vitestArguments : projects(command, environment);
+  const tested = run(command[0], [...command.slice(1), "scripts/test.mjs", ...wanted], environment);
   const reported = printReports();
   return native === 0 && tested === 0 && !reported ? 0 : 1;
 }

@@ -1,38 +1,14 @@
-// Behaviour of the whole process: how it ends, its environment variables, its worker threads, its memory, its event loop.
+// Behaviour of the whole process: how it ends, its worker threads, its memory, its event loop.
 // Programs are JavaScript files beside this one; they import the built package by its name (npm test builds dist).
-import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { describe, expect, it } from "vitest";
 import { add, flashAttention, idle, matmul, ready, setThreads, softmax, Tensor } from "../lib/index.js";
+import { run } from "./support/process.js";
 import { normal, random } from "./support/random.js";
 
 const program = (name: string) => fileURLToPath(new URL(`programs/${name}.mjs`, import.meta.url));
 const sanitized = process.env.LONGSPAN_SANITIZED !== undefined;
-interface Outcome {
-  code: number | string | null;
-  stdout: string;
-  stderr: string;
-  milliseconds: number;
-}
-function run(args: string[], environment: NodeJS.ProcessEnv = {}): Promise<Outcome> {
-  const started = performance.now();
-  const { VITEST, ...inherited } = process.env;
-  return new Promise((resolve) => {
-    execFile(
-      process.execPath,
-      args,
-      { env: { ...inherited, ...environment }, timeout: 50_000 },
-      (error, stdout, stderr) =>
-        resolve({
-          code: error ? (error.signal ?? error.code ?? null) : 0,
-          stdout: stdout.trim(),
-          stderr: stderr.trim(),
-          milliseconds: performance.now() - started,
-        }),
-    );
-  });
-}
 
 describe("a process ends", () => {
   const ending = (name: string, environment?: NodeJS.ProcessEnv) => run([program("long"), name], environment);
@@ -55,48 +31,6 @@ describe("a process ends", () => {
     expect(outcome.stderr).toContain("own fault");
   });
   it("by a signal", async () => expect((await ending("signal")).code).toBe("SIGTERM"));
-});
-
-describe("environment variables", () => {
-  const evaluate = (code: string, environment: NodeJS.ProcessEnv) =>
-    run(["--input-type=module", "-e", `import * as longspan from "longspan"; ${code}`], environment);
-  const error = (code: string) =>
-    `try { ${code}; console.log("no error") } catch (e) { console.log(e.name, e.code, "|", e.message, "|", e.device ?? e.tried) }`;
-
-  it("LONGSPAN_ISA unknown or missing is a DeviceError", async () => {
-    const add = 'longspan.softmax(new longspan.Tensor("f32", [1], [1]))';
-    const { stdout } = await evaluate(error(add), { LONGSPAN_ISA: "nonsense" });
-    expect(stdout).toMatch(/^DeviceError ERR_LONGSPAN_DEVICE \| .*nonsense.*(baseline|neon)/);
-    const other = process.arch === "x64" ? "neon" : "avx2";
-    expect((await evaluate(error(add), { LONGSPAN_ISA: other })).stdout).toMatch(/^DeviceError ERR_LONGSPAN_DEVICE/);
-  });
-  it("LONGSPAN_THREADS, LONGSPAN_QUEUE_BYTES and LONGSPAN_MEMORY are limits", async () => {
-    const { stdout } = await evaluate(
-      "console.log(longspan.machine().threads, longspan.machine().queueBytes, longspan.memory().budgetBytes)",
-      { LONGSPAN_THREADS: "3", LONGSPAN_QUEUE_BYTES: "5MiB", LONGSPAN_MEMORY: "100MB" },
-    );
-    expect(stdout).toBe("3 5242880 100000000");
-  });
-  it("LONGSPAN_MEMORY refuses", async () => {
-    const { stdout } = await evaluate(error('new longspan.Tensor("f32", new Float32Array(300000), [300000])'), {
-      LONGSPAN_MEMORY: "1MB",
-    });
-    expect(stdout).toMatch(/^OutOfMemoryError ERR_LONGSPAN_OUT_OF_MEMORY \| new Tensor: needs 1200000 bytes, 1000000/);
-  });
-  it("LONGSPAN_MEMORY that is no size is an ArgumentError", async () => {
-    const code = error('new longspan.Tensor("f32", [1], [1])');
-    const { stdout } = await evaluate(`${code}; ${code}`, { LONGSPAN_MEMORY: "much" });
-    const line =
-      'ArgumentError ERR_LONGSPAN_ARGUMENT | LONGSPAN_MEMORY must be a number of bytes such as 8GiB, got "much" |';
-    expect(stdout.split("\n").map((s) => s.replace(/ undefined$/, ""))).toEqual([line, line]);
-    const lower = await evaluate("console.log(longspan.memory().budgetBytes)", { LONGSPAN_MEMORY: "64 mib" });
-    expect(lower.stdout).toBe("67108864");
-  });
-  it("LONGSPAN_BINARY that is not there is a NativeBindingError", async () => {
-    const code = 'await import("longspan").catch((e) => console.log(e.name, e.code, e.tried))';
-    const { stdout } = await run(["--input-type=module", "-e", code], { LONGSPAN_BINARY: "/nowhere.node" });
-    expect(stdout).toBe("NativeBindingError ERR_LONGSPAN_NATIVE_BINDING [ '/nowhere.node' ]");
-  });
 });
 
 describe("worker threads", () => {

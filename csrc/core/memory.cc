@@ -3,7 +3,6 @@
 #include <sys/mman.h>
 
 #include <atomic>
-#include <cctype>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "error.h"
+#include "settings.h"
 
 namespace longspan {
 namespace {
@@ -62,13 +62,7 @@ int64_t cgroupAvailable() {
 class Allocator {
  public:
   Allocator() {
-    const char* text = std::getenv("LONGSPAN_MEMORY");
-    if (!text || !*text) return;
-    limit_ = parseBytes(text);
-    if (limit_ <= 0)
-      throw Error(Code::Argument, concat("LONGSPAN_MEMORY must be a number of bytes such as 8GiB, got \"", text, "\""))
-          .with("op", "allocate")
-          .with("argument", "LONGSPAN_MEMORY");
+    if (settings().memoryBytes > 0) limit_ = settings().memoryBytes;
   }
 
   MemoryStatus status() {
@@ -201,24 +195,6 @@ MemoryStatus memoryStatus() { return allocator().status(); }
 void setMemoryLimit(int64_t bytes) { allocator().setLimit(bytes); }
 std::shared_ptr<void> allocate(size_t bytes, const char* what, bool zeroed) {
   return allocator().allocate(bytes, what, zeroed);
-}
-
-int64_t parseBytes(const std::string& text) {
-  size_t end = 0;
-  double value;
-  try {
-    value = std::stod(text, &end);
-  } catch (const std::exception&) {
-    return -1;
-  }
-  static const std::map<std::string, double> units = {
-      {"", 1},         {"b", 1},        {"kb", 1e3},     {"mb", 1e6},   {"gb", 1e9},   {"kib", 0x1p10},
-      {"mib", 0x1p20}, {"gib", 0x1p30}, {"tib", 0x1p40}, {"k", 0x1p10}, {"m", 0x1p20}, {"g", 0x1p30}};
-  while (end < text.size() && text[end] == ' ') ++end;
-  std::string name = text.substr(end);
-  for (char& letter : name) letter = char(std::tolower(static_cast<unsigned char>(letter)));
-  auto unit = units.find(name);
-  return unit == units.end() || value < 0 ? -1 : int64_t(value * unit->second);
 }
 
 }  // namespace longspan

@@ -16,8 +16,6 @@ struct MemoryStatus {
 MemoryStatus memoryStatus();
 // Sets LONGSPAN_MEMORY's limit at run time; 0 removes it.
 void setMemoryLimit(int64_t bytes);
-// "1073741824", "512MiB", "2GB"; −1 when it is none of these.
-int64_t parseBytes(const std::string& text);
 
 // 64-byte aligned memory; from 2 MiB on, zeroed pages aligned to 2 MiB with huge pages asked for.
 // `zeroed` makes small blocks zero too. Throws Error{OutOfMemory} naming `what`.

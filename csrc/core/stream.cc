@@ -1,13 +1,10 @@
 #include "stream.h"
 
-#include <cstdlib>
-
-#include "memory.h"
+#include "settings.h"
+#include "spin.h"
 
 namespace longspan {
 namespace {
-
-constexpr int64_t defaultLimitBytes = int64_t(1) << 30;
 
 std::shared_ptr<const Error> failureOfInputs(const Completion& completion) {
   for (const auto& input : completion.inputs)
@@ -34,20 +31,16 @@ Stream& Stream::instance() {  // never destroyed: tensors may outlive every stat
   return *stream;
 }
 
-Stream::Stream() : limitBytes_(defaultLimitBytes), threads_(defaultThreads()) {
-  if (const char* text = std::getenv("LONGSPAN_QUEUE_BYTES"))
-    if (int64_t bytes = parseBytes(text); bytes > 0) limitBytes_ = bytes;
-}
-
 void Stream::reserve(int64_t outputBytes) {
   std::lock_guard lock(mutex_);
-  if (pendingBytes_ == 0 || pendingBytes_ + outputBytes <= limitBytes_) return;
-  throw Error(Code::QueueFull,
-              concat("the stream's queue is full: ", pendingBytes_, " bytes of outputs are pending and ", outputBytes,
-                     " more would pass the limit of ", limitBytes_,
-                     "; await ready() or a tensor's data() before enqueuing more"))
+  const int64_t limit = limitLocked();
+  if (pendingBytes_ == 0 || pendingBytes_ + outputBytes <= limit) return;
+  throw Error(
+      Code::QueueFull,
+      concat("the stream's queue is full: ", pendingBytes_, " bytes of outputs are pending and ", outputBytes,
+             " more would pass the limit of ", limit, "; await ready() or a tensor's data() before enqueuing more"))
       .with("pendingBytes", double(pendingBytes_))
-      .with("limitBytes", double(limitBytes_));
+      .with("limitBytes", double(limit));
 }
 
 void Stream::startLocked() {
@@ -58,11 +51,13 @@ void Stream::startLocked() {
 }
 
 void Stream::enqueue(const void* owner, std::shared_ptr<Completion> completion, int64_t outputBytes, Work work) {
+  settings();  // throws here, not on the stream's thread
   {
     std::lock_guard lock(mutex_);
     startLocked();
     pendingBytes_ += outputBytes;
     tasks_.push_back({owner, std::move(completion), outputBytes, std::move(work)});
+    arrivals_.fetch_add(1, std::memory_order_relaxed);
   }
   wake_.notify_one();
 }
@@ -72,13 +67,14 @@ void Stream::whenReached(const void* owner, std::function<void()> callback) {
 }
 
 void Stream::whenReady(const void* owner, std::function<void()> callback) {
+  settings();
   std::unique_lock lock(mutex_);
   readyWaiters_.emplace_back(owner, std::move(callback));
   notifyReady(lock);
 }
 
 void Stream::notifyReady(std::unique_lock<std::mutex>& lock) {
-  while (pendingBytes_ * 2 <= limitBytes_ && !readyWaiters_.empty()) {
+  while (!readyWaiters_.empty() && pendingBytes_ * 2 <= limitLocked()) {
     auto callback = std::move(readyWaiters_.front().second);
     readyWaiters_.pop_front();
     lock.unlock();
@@ -101,10 +97,22 @@ void Stream::cancel(const std::shared_ptr<Completion>& completion, double abortI
   }
 }
 
+// Waking a sleeping thread costs more than a small op: look a little before sleeping.
+void Stream::awaitTask(std::unique_lock<std::mutex>& lock) {
+  auto hasWork = [this] { return stopping_ || !tasks_.empty(); };
+  if (!hasWork()) {
+    const uint32_t seen = arrivals_.load(std::memory_order_relaxed);
+    lock.unlock();
+    spinWhile([&] { return arrivals_.load(std::memory_order_relaxed) == seen; });
+    lock.lock();
+  }
+  wake_.wait(lock, hasWork);
+}
+
 void Stream::loop() {
   std::unique_lock lock(mutex_);
   for (;;) {
-    wake_.wait(lock, [this] { return stopping_ || !tasks_.empty(); });
+    awaitTask(lock);
     if (stopping_) return;
     Task task = std::move(tasks_.front());
     tasks_.pop_front();
@@ -193,15 +201,16 @@ void Stream::removeOwner(const void* owner) {
 
 int Stream::threads() {
   std::lock_guard lock(mutex_);
-  return threads_;
+  return threads_ > 0 ? threads_ : settings().threads;
 }
 void Stream::setThreads(int threads) {
   std::lock_guard lock(mutex_);
-  threads_ = threads > 0 ? threads : defaultThreads();
+  threads_ = threads;
 }
+int64_t Stream::limitLocked() const { return limitBytes_ > 0 ? limitBytes_ : settings().queueBytes; }
 int64_t Stream::limitBytes() {
   std::lock_guard lock(mutex_);
-  return limitBytes_;
+  return limitLocked();
 }
 void Stream::setLimitBytes(int64_t bytes) {
   std::unique_lock lock(mutex_);

@@ -1,6 +1,7 @@
 // One thread of arithmetic for the process, work in order. JavaScript enqueues and never waits; the queue is bounded
 // by the bytes of pending outputs (LONGSPAN_QUEUE_BYTES).
 #pragma once
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -47,20 +48,23 @@ class Stream {
     int64_t outputBytes = 0;
     Work work;
   };
-  Stream();
+  Stream() = default;
   void loop();
+  void awaitTask(std::unique_lock<std::mutex>& lock);
   void runTask(Task& task);
   void startLocked();
+  int64_t limitLocked() const;
   void notifyReady(std::unique_lock<std::mutex>& lock);
 
   std::mutex lifecycle_;  // held while owners come and go: no thread is started before the last one has ended
   std::mutex mutex_;
   std::condition_variable wake_, finished_;
   std::deque<Task> tasks_;
+  std::atomic<uint32_t> arrivals_{0};  // of tasks ever
   std::deque<std::pair<const void*, std::function<void()>>> readyWaiters_;
   const void* running_ = nullptr;
   std::shared_ptr<Completion> runningCompletion_;
-  int64_t pendingBytes_ = 0, limitBytes_;
+  int64_t pendingBytes_ = 0, limitBytes_ = 0;  // 0: as the settings say, and so are 0 threads
   int owners_ = 0, threads_ = 0;
   bool stopping_ = false, started_ = false;
   std::unique_ptr<ThreadPool> pool_;

@@ -8,25 +8,17 @@
 #include <algorithm>
 #include <climits>
 #include <cmath>
-#include <cstdlib>
 #include <fstream>
 #include <string>
 #include <system_error>
 
 #include "memory.h"
+#include "settings.h"
+#include "spin.h"
 
 namespace longspan {
 namespace {
 
-constexpr int spinsBeforeSleep = 1000;  // about 10 µs where a pause takes 40 cycles
-
-void pause() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#else
-  asm volatile("yield");
-#endif
-}
 void futexWait(std::atomic<uint32_t>& word, uint32_t expected) {
   syscall(SYS_futex, reinterpret_cast<uint32_t*>(&word), FUTEX_WAIT_PRIVATE, expected, nullptr, nullptr, 0);
 }
@@ -45,12 +37,10 @@ double cgroupProcessors() {
 
 }  // namespace
 
-int defaultThreads() {
-  if (const char* text = std::getenv("LONGSPAN_THREADS"))
-    if (int threads = std::atoi(text); threads > 0) return std::min(threads, 256);
+int availableProcessors() {
   cpu_set_t set;
   int processors = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-  return std::max(1, std::min(processors, int(std::min(256.0, std::ceil(cgroupProcessors())))));
+  return std::max(1, std::min(processors, int(std::min(double(maxThreads), std::ceil(cgroupProcessors())))));
 }
 
 ThreadPool::ThreadPool(int threads) : wanted(threads) {
@@ -145,11 +135,8 @@ void ThreadPool::work(int thread) {
   uint32_t seen = generation_.load();
   if (!stopping_ && uint32_t(next_.load() >> 32) == seen) takeItems(seen, thread);
   for (;;) {
+    spinWhile([&] { return generation_.load(std::memory_order_acquire) == seen; });
     uint32_t current = generation_.load(std::memory_order_acquire);
-    for (int spins = 0; current == seen && spins < spinsBeforeSleep; ++spins) {
-      pause();
-      current = generation_.load(std::memory_order_acquire);
-    }
     if (stopping_) return;  // also a worker that begins only after the last generation was counted
     if (current == seen) {
       sleeping_.fetch_add(1);

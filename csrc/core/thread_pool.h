@@ -10,8 +10,8 @@
 
 namespace longspan {
 
-// LONGSPAN_THREADS, else the processors this process may use (affinity and cgroup quota).
-int defaultThreads();
+// By affinity and cgroup quota, at most maxThreads.
+int availableProcessors();
 
 class ThreadPool : public Parallel {
  public:

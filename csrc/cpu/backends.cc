@@ -25,8 +25,7 @@ const std::vector<const Backend*>& cpuBackends() {
   return all;
 }
 
-const Backend& pickBackend(const char* forcedName) {
-  const std::string wish = forcedName ? forcedName : "";
+const Backend& pickBackend(const std::string& wish) {
   std::string supported, reason = "this build of longspan has no kernels named so";
   for (const Backend* backend : cpuBackends()) {
     const bool runs = backend->isSupported();

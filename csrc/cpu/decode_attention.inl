@@ -144,7 +144,7 @@ void attendCache(const DecodeItem& item, int head, const Parallel& parallel) {
       b.values = item.values;
     }
     attendBlock<U>(
-        item, b, head, key, count, masked, [&] { scoreBlock<U>(b); }, [&] { valueBlock<U>(b); });
+        item, b, head, key, count, masked, [&] { scoreBlock<U, true>(b); }, [&] { valueBlock<U, true>(b); });
   });
 }
 
@@ -193,14 +193,14 @@ void attendRows(const DecodeItem& item, int firstHead, int endHead, const Parall
       if (count < cacheKeys || keys.dimStride != 1) keys = stageRows(staged, keys, count, plan.headDim);
       if (scoresFromRows<U, T>(b, plan.headDim)) return scoreByRows<U, T>(b, keys, prefetch);
       packKeys((E*)item.keys, keys, plan.headDim, plan.keyDim, prefetch);
-      scoreBlock<U>(b);
+      scoreBlock<U, false>(b);
     };
     auto add = [&] {
       PrefetchNext prefetch = nextRows<T>(plan, args.v, item.batch, key, head);
       if (count < cacheKeys || values.dimStride != 1) values = stageRows(staged, values, count, plan.valueDim);
       if (valuesFromRows<U, T>(b, plan.valueDim)) return addByRows<U, T>(b, values, prefetch);
       packValues((E*)item.values, values, plan.valueDim, plan.paddedValueDim, prefetch);
-      valueBlock<U>(b);
+      valueBlock<U, false>(b);
     };
     attendBlock<U>(item, b, head, key, count, masked, score, add);
   });
@@ -210,7 +210,8 @@ void attendItem(const DecodeItem& item, int firstHead, int endHead, const Parall
   const AttentionArgs& args = item.plan.args;
   if (args.cache.slabs) {
     if (args.cache.dtype == DType::Float32) return attendCache<FloatUnits>(item, firstHead, parallel);
-    return attendCache<PairUnits>(item, firstHead, parallel);
+    if (args.q.dtype == DType::BFloat16) return attendCache<PairUnits>(item, firstHead, parallel);
+    return attendCache<WidenedPairs>(item, firstHead, parallel);
   }
   switch (args.k.dtype) {
     case DType::Float32:

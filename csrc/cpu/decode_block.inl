@@ -18,21 +18,7 @@ struct FloatUnits {
   LONGSPAN_INLINE static Operand spread(const float* p) { return {broadcast(*p)}; }
   LONGSPAN_INLINE static Vec multiplyAdd(Vec acc, Operand a, Operand b) { return acc + a.x * b.x; }
 };
-#ifdef __AVX512BF16__
-typedef int32_t PairOfFactors __attribute__((may_alias, aligned(4)));
-struct PairUnits {
-  using Element = BFloat16;
-  using Factor = BFloat16;
-  static constexpr int factorsPerUnit = 2;
-  struct Operand {
-    VecInt x;
-  };
-  LONGSPAN_INLINE static Operand loaded(const BFloat16* p) { return {*(const UnalignedVecInt*)p}; }
-  LONGSPAN_INLINE static Operand spread(const BFloat16* p) { return {broadcast(*(const PairOfFactors*)p)}; }
-  LONGSPAN_INLINE static Vec multiplyAdd(Vec acc, Operand a, Operand b) { return dotPairs(acc, a.x, b.x); }
-};
-#else
-struct PairUnits {  // widened in registers: q and P stay float32
+struct WidenedPairs {  // pairs of bfloat16, widened in registers: q and P stay float32
   using Element = BFloat16;
   using Factor = float;
   static constexpr int factorsPerUnit = 2;
@@ -48,6 +34,21 @@ struct PairUnits {  // widened in registers: q and P stay float32
     return acc + a.low * b.low + a.high * b.high;
   }
 };
+#ifdef __AVX512BF16__
+typedef int32_t PairOfFactors __attribute__((may_alias, aligned(4)));
+struct PairUnits {  // multiplied as they are, for q that is bfloat16 itself
+  using Element = BFloat16;
+  using Factor = BFloat16;
+  static constexpr int factorsPerUnit = 2;
+  struct Operand {
+    VecInt x;
+  };
+  LONGSPAN_INLINE static Operand loaded(const BFloat16* p) { return {*(const UnalignedVecInt*)p}; }
+  LONGSPAN_INLINE static Operand spread(const BFloat16* p) { return {broadcast(*(const PairOfFactors*)p)}; }
+  LONGSPAN_INLINE static Vec multiplyAdd(Vec acc, Operand a, Operand b) { return dotPairs(acc, a.x, b.x); }
+};
+#else
+using PairUnits = WidenedPairs;
 #endif
 
 // Register tiles: 16 accumulators where there are 32 registers, 8 where there are 16.
@@ -86,8 +87,15 @@ constexpr int stateExtra = 32;
 LONGSPAN_INLINE float* sumOf(float* state, int valueDim) { return state + valueDim; }
 LONGSPAN_INLINE float& maximumOf(float* state, int valueDim) { return state[valueDim + 16]; }
 
+// Blocks of the cache follow each other in memory, so each line read asks for one some way ahead, to L1. Measured on
+// Zen 5, one thread: float32 4 KiB ahead, pairs 8 KiB; without, the cache is read at 0.8 of the speed.
+template <class U, bool ahead>
+LONGSPAN_INLINE void fetchAhead(const typename U::Element* line) {
+  if constexpr (ahead) __builtin_prefetch((const char*)line + 4096 * perUnit<typename U::Element>, 0, 3);
+}
+
 // scores[r][16 keys] of R rows
-template <class U, int R>
+template <class U, int R, bool ahead>
 LONGSPAN_INLINE void scoreGroup(const typename U::Element* keys, const typename U::Factor* query, int64_t queryStride,
                                 int units, float* scores) {
   constexpr int vecs = 16 / lanes, unit = perUnit<typename U::Element>;
@@ -98,6 +106,7 @@ LONGSPAN_INLINE void scoreGroup(const typename U::Element* keys, const typename 
       typename U::Operand k[vecs];
 #pragma GCC unroll 4
       for (int v = 0; v < vecs; ++v) k[v] = U::loaded(keys + ((u + chain) * 16 + v * lanes) * unit);
+      fetchAhead<U, ahead>(keys + (u + chain) * 16 * unit);
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
         typename U::Operand q = U::spread(query + r * queryStride + (u + chain) * U::factorsPerUnit);
@@ -116,7 +125,7 @@ LONGSPAN_INLINE void scoreGroup(const typename U::Element* keys, const typename 
     }
 }
 
-template <class U>
+template <class U, bool ahead>
 LONGSPAN_INLINE void scoreBlock(const DecodeBlock& b) {
   constexpr int unit = perUnit<typename U::Element>;
   int units = b.keyDim / unit;
@@ -125,13 +134,17 @@ LONGSPAN_INLINE void scoreBlock(const DecodeBlock& b) {
     auto* query = (const typename U::Factor*)b.query;
     float* scores = b.scores + group * 16;
     forRowTiles<rowsPerScoreTile>(b.rows, [&]<class R>(int r, R) {
-      scoreGroup<U, R::value>(keys, query + r * b.queryStride, b.queryStride, units, scores + r * cacheKeys);
+      auto* rows = query + r * b.queryStride;
+      if (r == 0)
+        scoreGroup<U, R::value, ahead>(keys, rows, b.queryStride, units, scores);
+      else
+        scoreGroup<U, R::value, false>(keys, rows, b.queryStride, units, scores + r * cacheKeys);
     });
   }
 }
 
 // output[r][N vectors] += P[r][32 keys] · values[32 keys][N vectors]
-template <class U, int R, int N>
+template <class U, int R, int N, bool ahead>
 LONGSPAN_INLINE void addValues(const typename U::Element* values, int width, const typename U::Factor* p, float* output,
                                int64_t outputStride) {
   constexpr int unit = perUnit<typename U::Element>;
@@ -145,6 +158,8 @@ LONGSPAN_INLINE void addValues(const typename U::Element* values, int width, con
 #pragma GCC unroll 16
     for (int n = 0; n < N; ++n) v[n] = U::loaded(values + (u * width + n * lanes) * unit);
 #pragma GCC unroll 4
+    for (int line = 0; line < N * lanes; line += 16) fetchAhead<U, ahead>(values + (u * width + line) * unit);
+#pragma GCC unroll 4
     for (int r = 0; r < R; ++r) {
       typename U::Operand weight = U::spread(p + r * cacheKeys + u * U::factorsPerUnit);
 #pragma GCC unroll 16
@@ -157,16 +172,20 @@ LONGSPAN_INLINE void addValues(const typename U::Element* values, int width, con
     for (int n = 0; n < N; ++n) store(output + r * outputStride + n * lanes, acc[r][n]);
 }
 
-template <class U, int N>
+template <class U, int N, bool ahead>
 LONGSPAN_INLINE void addValuesOfRows(const typename U::Element* values, int width, const DecodeBlock& b, int dim) {
   auto* p = (const typename U::Factor*)b.probabilities;
   float* output = b.state + dim;
   forRowTiles<rowsPerValueTile>(b.rows, [&]<class R>(int r, R) {
-    addValues<U, R::value, N>(values, width, p + r * cacheKeys, output + r * b.stateStride, b.stateStride);
+    auto* weights = p + r * cacheKeys;
+    if (r == 0)
+      addValues<U, R::value, N, ahead>(values, width, weights, output, b.stateStride);
+    else
+      addValues<U, R::value, N, false>(values, width, weights, output + r * b.stateStride, b.stateStride);
   });
 }
 
-template <class U>
+template <class U, bool ahead>
 LONGSPAN_INLINE void valueBlock(const DecodeBlock& b) {
   constexpr int tileValues = valueVecs * lanes;  // 64, or 32
   auto* values = (const typename U::Element*)b.values;
@@ -176,16 +195,16 @@ LONGSPAN_INLINE void valueBlock(const DecodeBlock& b) {
       auto* tile = values + int64_t(panel) * cacheKeys + d * perUnit<typename U::Element>;
       switch (minOf(tileValues, width - d) / 16) {
         case 1:
-          addValuesOfRows<U, 16 / lanes>(tile, width, b, panel + d);
+          addValuesOfRows<U, 16 / lanes, ahead>(tile, width, b, panel + d);
           break;
         case 2:
-          addValuesOfRows<U, 32 / lanes>(tile, width, b, panel + d);
+          addValuesOfRows<U, 32 / lanes, ahead>(tile, width, b, panel + d);
           break;
         case 3:
-          addValuesOfRows<U, minOf(tileValues, 48) / lanes>(tile, width, b, panel + d);
+          addValuesOfRows<U, minOf(tileValues, 48) / lanes, ahead>(tile, width, b, panel + d);
           break;
         default:
-          addValuesOfRows<U, tileValues / lanes>(tile, width, b, panel + d);
+          addValuesOfRows<U, tileValues / lanes, ahead>(tile, width, b, panel + d);
           break;
       }
     }

@@ -104,6 +104,8 @@ void defineMachine(Exports& exports) {
   exports.define<machine>("machine", "Kernels, threads and limits in use.");
   exports.define<cuda>("cuda", "The CUDA plugin: what it found, or why it is not used.");
   exports.define<deviceReason>("deviceReason", {"device"}, "Why a device other than cpu cannot be used.");
+  exports.define<requireDevice>("requireDevice", {"op", "device"},
+                                "Throws unless tensors can live there; none given is LONGSPAN_DEVICE, else cpu.");
   exports.define<memory>("memory", "The memory budget and what is used of it.");
   exports.define<setMemoryBudget>("setMemoryBudget", {"bytes"}, "An own limit besides the system's; 0 for none.");
   exports.define<setQueueBytes>("setQueueBytes", {"bytes"}, "Limit of pending output bytes.");

@@ -8,8 +8,9 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 
-#include "../core/completion.h"
+#include "../core/tensor.h"
 
 namespace longspan::node {
 
@@ -25,6 +26,7 @@ class Environment {
   void promiseSettled();
 
   Napi::FunctionReference tensorClass, packedMatrixClass, kvCacheClass, errorFactory;
+  std::optional<Tensor> result;  // of an op, on its way into the Tensor object that is being made
   std::map<double, std::shared_ptr<Completion>> reads;  // in progress, by the number JavaScript gave them
   std::shared_ptr<Environment> self;                    // stream callbacks hold it
 

@@ -11,13 +11,13 @@ struct Js<SafetensorsFile> : JsHandle<SafetensorsFile> {
 
 namespace {
 
-SafetensorsFile openSafetensors(const std::string& path) { return Safetensors::open(path); }
+SafetensorsFile openSafetensors(const std::string& path) { return {Safetensors::open(path)}; }
 
-Tensor safetensorsTensor(const SafetensorsFile& file, const std::string& name) { return file->tensor(name); }
+Tensor safetensorsTensor(const SafetensorsFile& file, const std::string& name) { return file.storage->tensor(name); }
 
 Napi::Value safetensorsFacts(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  const Safetensors& file = *Js<SafetensorsFile>::from(info[0], {"safetensorsFacts", "file"});
+  const Safetensors& file = *Js<SafetensorsFile>::from(info[0], {"safetensorsFacts", "file"}).storage;
   auto tensors = Napi::Array::New(env), metadata = Napi::Array::New(env);
   for (const auto& [name, entry] : file.entries()) {
     auto facts = Napi::Object::New(env);

@@ -5,7 +5,9 @@
 
 namespace longspan::node {
 
-using SafetensorsFile = std::shared_ptr<Safetensors>;
+struct SafetensorsFile {
+  std::shared_ptr<Safetensors> storage;
+};
 
 template <>
 struct HandleTag<SafetensorsFile> {

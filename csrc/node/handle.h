@@ -1,4 +1,5 @@
 // A C++ value behind a JavaScript object: wrapped, type-tagged, disposable at once, finalised by the collector else.
+// What it holds lies behind its member `storage`.
 #pragma once
 #include "bind.h"
 
@@ -9,8 +10,9 @@ struct HandleTag;  // name and napi_type_tag of each wrapped type
 
 template <class T>
 struct Handle {
-  std::optional<T> value;  // empty once disposed
+  T value;  // without its memory once disposed
   int64_t reportedBytes = 0;
+  bool disposed = false;
 
   static void attach(Napi::Env env, Napi::Object object, T value, int64_t bytes) {
     auto* handle = new Handle{std::move(value), bytes};
@@ -38,13 +40,14 @@ struct Handle {
   static const T& get(const Napi::Value& v, const Where& where) {
     Handle* handle = of(v);
     if (!handle) mismatch(v, where, HandleTag<T>::name);
-    if (!handle->value)
+    if (handle->disposed)
       throw Error(Code::Disposed, concat(where.op, ": ", where.argument, " was disposed"))
           .with("object", HandleTag<T>::name);
-    return *handle->value;
+    return handle->value;
   }
   void release(napi_env env) {
-    value.reset();
+    disposed = true;
+    value.storage.reset();
     if (reportedBytes) report(env, -reportedBytes);
     reportedBytes = 0;
   }

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "../core/host_convert.h"
+#include "../ops/machine.h"
 
 namespace longspan::node {
 namespace {
@@ -154,8 +155,9 @@ Shape shapeFrom(const Where& where, const Napi::Value& value) {
   return shape;
 }
 
-Tensor tensorFrom(const Where& where, const Napi::Value& dtype, const Napi::Value& data,
-                  const Napi::Value& shapeValue) {
+Tensor tensorFrom(const Where& where, const Napi::Value& dtype, const Napi::Value& data, const Napi::Value& shapeValue,
+                  const Napi::Value& device) {
+  requireDevice(where.op, Js<std::optional<std::string>>::from(device, {where.op, "device"}));
   DType type = parseDType(Js<std::string>::from(dtype, {where.op, "dtype"}), where.op);
   Shape shape = shapeFrom({where.op, "shape"}, shapeValue);
   if (!data.IsArray() && !data.IsTypedArray())
@@ -219,15 +221,16 @@ Tensor Js<Tensor>::from(const Napi::Value& v, const Where& where) {
     Napi::Value dtype = object.Get("dtype"), shape = object.Get("shape");
     if (dtype.IsUndefined()) dtype = object.Get("type");
     if (shape.IsUndefined()) shape = object.Get("dims");
-    if (dtype.IsString() && !shape.IsUndefined()) return tensorFrom(where, dtype, object.Get("data"), shape);
+    if (dtype.IsString() && !shape.IsUndefined())
+      return tensorFrom(where, dtype, object.Get("data"), shape, v.Env().Undefined());
   }
   mismatch(v, where, "Tensor");
 }
 
 Napi::Value Js<Tensor>::to(Napi::Env env, Tensor tensor) {
-  auto* moved = new Tensor(std::move(tensor));
-  auto external = Napi::External<Tensor>::New(env, moved, [](Napi::Env, Tensor* t) { delete t; });
-  return Environment::of(env).tensorClass.New({external});
+  Environment& environment = Environment::of(env);
+  environment.result = std::move(tensor);
+  return environment.tensorClass.New(std::initializer_list<napi_value>{});
 }
 
 Integers Js<Integers>::from(const Napi::Value& v, const Where& where) {

@@ -21,8 +21,9 @@ struct HandleTag<KVCache> {
   static constexpr napi_type_tag tag{0x6c6f6e677370616e, 0x6b76636163680001};
 };
 
-// dtype, data and shape as new Tensor takes them: copies the data.
-Tensor tensorFrom(const Where& where, const Napi::Value& dtype, const Napi::Value& data, const Napi::Value& shape);
+// dtype, data, shape and device as new Tensor takes them: copies the data.
+Tensor tensorFrom(const Where& where, const Napi::Value& dtype, const Napi::Value& data, const Napi::Value& shape,
+                  const Napi::Value& device);
 // Shares the typed array's memory, which stays alive as long as the storage.
 Tensor tensorView(const Where& where, const Napi::Value& array, const Napi::Value& shape, const Napi::Value& dtype);
 Shape shapeFrom(const Where& where, const Napi::Value& value);

@@ -2,7 +2,9 @@
 #include "tensor_class.h"
 
 #include <cstring>
+#include <utility>
 
+#include "../core/settings.h"
 #include "../core/stream.h"
 #include "../ops/enqueue.h"
 #include "formats.h"
@@ -14,23 +16,32 @@ namespace {
 constexpr int64_t smallBytes = 1 << 16;         // copied into JavaScript's own memory
 constexpr double maxArrayBytes = 4294967296.0;  // V8's ArrayBuffer limit on Node 20
 
-Napi::Value factsOf(const Napi::CallbackInfo& info, Tensor tensor) {
-  auto facts = Napi::Object::New(info.Env());
-  facts.Set("dtype", nameOf(tensor.dtype));
-  facts.Set("shape", Js<Shape>::to(info.Env(), tensor.shape));
-  attachTensor(info.Env(), info[0].As<Napi::Object>(), std::move(tensor));
-  return facts;
-}
-
 Napi::Value initTensor(const Napi::CallbackInfo& info) {
-  // Moved out: the external itself waits for the collector, and would keep the memory until then.
-  if (info[1].IsExternal()) return factsOf(info, std::move(*info[1].As<Napi::External<Tensor>>().Data()));
-  return factsOf(info, tensorFrom({"new Tensor", "data"}, info[1], info[2], info[3]));
+  attachTensor(info.Env(), info[0].As<Napi::Object>(),
+               tensorFrom({"new Tensor", "data"}, info[1], info[2], info[3], info[4]));
+  return info.Env().Undefined();
 }
 
 Napi::Value initView(const Napi::CallbackInfo& info) {
-  return factsOf(info, tensorView({"Tensor.view", "array"}, info[1], info[2], info[3]));
+  attachTensor(info.Env(), info[0].As<Napi::Object>(), tensorView({"Tensor.view", "array"}, info[1], info[2], info[3]));
+  return info.Env().Undefined();
 }
+
+Napi::Value takeResult(const Napi::CallbackInfo& info) {
+  std::optional<Tensor> result = std::exchange(Environment::of(info.Env()).result, std::nullopt);
+  if (result) attachTensor(info.Env(), info[0].As<Napi::Object>(), std::move(*result));
+  return Napi::Boolean::New(info.Env(), result.has_value());
+}
+
+const Tensor& factsOf(const Napi::CallbackInfo& info, const char* what) {
+  auto* handle = Handle<Tensor>::of(info[0]);
+  if (!handle) mismatch(info[0], {what, "this"}, "Tensor");
+  return handle->value;  // also of a tensor that was disposed
+}
+Napi::Value dtypeOf(const Napi::CallbackInfo& info) {
+  return Napi::String::New(info.Env(), nameOf(factsOf(info, "dtype").dtype));
+}
+Napi::Value shapeOf(const Napi::CallbackInfo& info) { return Js<Shape>::to(info.Env(), factsOf(info, "shape").shape); }
 
 Napi::Value typedArray(Napi::Env env, DType dtype, Napi::ArrayBuffer buffer) {
   static constexpr napi_typedarray_type types[] = {napi_float32_array, napi_uint16_array, napi_uint16_array,
@@ -125,8 +136,8 @@ Napi::Value readTensor(const Napi::CallbackInfo& info) {
 
 Napi::Value cancelTensor(const Napi::CallbackInfo& info) {
   auto* handle = Handle<Tensor>::of(info[0]);
-  if (handle && handle->value && handle->value->storage->writer)
-    Stream::cancel(handle->value->storage->writer, info[1].ToNumber());
+  if (handle && !handle->disposed && handle->value.storage->writer)
+    Stream::cancel(handle->value.storage->writer, info[1].ToNumber());
   return info.Env().Undefined();
 }
 
@@ -151,10 +162,11 @@ Napi::Value dispose(const Napi::CallbackInfo& info) {
 
 Napi::Value isDisposed(const Napi::CallbackInfo& info) {
   auto* handle = Handle<Tensor>::of(info[0]);
-  return Napi::Boolean::New(info.Env(), !handle || !handle->value);
+  return Napi::Boolean::New(info.Env(), !handle || handle->disposed);
 }
 
 Napi::Value idle(const Napi::CallbackInfo& info) {
+  settings();  // what it throws must come before a promise waits
   auto waiting = std::make_shared<Waiting>(info.Env());
   Stream::instance().whenReached(waiting->environment.get(), [waiting] {
     settleLater(waiting, [](Napi::Env env) -> Napi::Value { return env.Undefined(); });
@@ -163,6 +175,7 @@ Napi::Value idle(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value ready(const Napi::CallbackInfo& info) {
+  settings();
   auto waiting = std::make_shared<Waiting>(info.Env());
   Stream::instance().whenReady(waiting->environment.get(), [waiting] {
     settleLater(waiting, [](Napi::Env env) -> Napi::Value { return env.Undefined(); });
@@ -184,12 +197,15 @@ void defineTensorClass(Exports& exports) {
               "(tensorClass: unknown, errorFactory: (code: string, message: string, fields: Record<string, unknown>) "
               "=> Error): void",
               "Tells the addon which class results are made of, and how its errors become JavaScript ones.");
-  exports.raw("initTensor", initTensor, "(target: object, ...from: unknown[]): { dtype: string; shape: number[] }",
+  exports.raw("initTensor", initTensor,
+              "(target: object, dtype: string, data: object, shape: readonly number[], device?: string): void",
               "Gives a new Tensor object its memory.");
-  exports.raw(
-      "initView", initView,
-      "(target: object, array: object, shape: readonly number[], dtype?: string): { dtype: string; shape: number[] }",
-      "Gives a new Tensor object the memory of a typed array.");
+  exports.raw("initView", initView, "(target: object, array: object, shape: readonly number[], dtype?: string): void",
+              "Gives a new Tensor object the memory of a typed array.");
+  exports.raw("takeResult", takeResult, "(target: object): boolean",
+              "Gives a new Tensor object the result of the op that makes it; false where there is none.");
+  exports.raw("dtypeOf", dtypeOf, "(tensor: Tensor): string", "The tensor's dtype.");
+  exports.raw("shapeOf", shapeOf, "(tensor: Tensor): number[]", "The tensor's shape.");
   exports.raw("readTensor", readTensor,
               "(tensor: Tensor, readId: number): Promise<Float32Array | Uint16Array | Int8Array | Uint8Array | "
               "Int32Array | BigInt64Array>",

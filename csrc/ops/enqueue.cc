@@ -1,8 +1,7 @@
 #include "enqueue.h"
 
-#include <cstdlib>
-
 #include "../core/backends.h"
+#include "../core/settings.h"
 #include "ops.h"
 
 namespace longspan {
@@ -13,7 +12,7 @@ const void*& currentOwner() {
 }
 
 const Backend& backend() {
-  static const Backend& picked = pickBackend(std::getenv("LONGSPAN_ISA"));
+  static const Backend& picked = pickBackend(settings().isa);
   return picked;
 }
 

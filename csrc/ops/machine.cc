@@ -3,6 +3,7 @@
 #include "../core/backends.h"
 #include "../core/memory.h"
 #include "../core/plugin.h"
+#include "../core/settings.h"
 #include "../core/shape.h"
 #include "enqueue.h"
 #include "ops.h"
@@ -14,7 +15,13 @@ MachineInfo machine() {
   std::vector<std::string> isas;
   for (const Backend* each : cpuBackends())
     if (each->isSupported()) isas.push_back(each->name);
-  return {table.name, isas, table.nativeBFloat16, Stream::instance().threads(), Stream::instance().limitBytes()};
+  return {table.name,
+          isas,
+          table.nativeBFloat16,
+          Stream::instance().threads(),
+          Stream::instance().limitBytes(),
+          settings().device,
+          settings().logLevel};
 }
 
 CudaInfo cuda() {
@@ -23,10 +30,21 @@ CudaInfo cuda() {
 }
 
 DeviceReason deviceReason(const std::string& device) {
+  if (device == "cpu") return {};
   if (device != "cuda" && device.rfind("cuda:", 0) != 0) return {"the devices are cpu, cuda and cuda:<number>"};
   const Plugin& plugin = cudaPlugin();
   if (!plugin.backend) return {plugin.reason};
   return {"this version of longspan computes on the CPU only; its CUDA plugin holds single kernels"};
+}
+
+void requireDevice(const std::string& op, const std::optional<std::string>& given) {
+  const std::string device = given ? *given : settings().device;
+  const std::string reason = deviceReason(device).reason;
+  if (reason.empty()) return;
+  throw Error(Code::Device,
+              concat(op, ": device \"", device, given ? "\"" : "\" (LONGSPAN_DEVICE)", " cannot be used: ", reason))
+      .with("device", device)
+      .with("reason", reason);
 }
 
 MemoryInfo memory() {
@@ -46,8 +64,9 @@ void setQueueBytes(double bytes) {
 }
 
 void setThreads(int64_t threads) {
-  if (threads < 0 || threads > 256)
-    badArgument("setThreads", "threads", concat("threads must be in [1, 256], or 0 for the default, got ", threads));
+  if (threads < 0 || threads > maxThreads)
+    badArgument("setThreads", "threads",
+                concat("threads must be in [1, ", maxThreads, "], or 0 for the default, got ", threads));
   Stream::instance().setThreads(int(threads));
 }
 

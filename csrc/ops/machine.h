@@ -1,5 +1,6 @@
 // Facts of the machine and of this process, for doctor, bench and tests.
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,12 +14,15 @@ struct MachineInfo {
   std::vector<std::string> isas;
   bool nativeBFloat16;
   int64_t threads, queueBytes;
+  std::string device, logLevel;
   static constexpr auto fields = std::tuple{
       field("isa", &MachineInfo::isa, "kernels in use"),
       field("isas", &MachineInfo::isas, "kernels this machine can run"),
       field("nativeBFloat16", &MachineInfo::nativeBFloat16, "bfloat16 products without widening"),
       field("threads", &MachineInfo::threads, "compute threads"),
       field("queueBytes", &MachineInfo::queueBytes, "limit of pending output bytes"),
+      field("device", &MachineInfo::device, "where new tensors and models are put"),
+      field("logLevel", &MachineInfo::logLevel, "silent, error, warn, info or debug"),
   };
 };
 struct MemoryInfo {
@@ -42,12 +46,15 @@ struct CudaInfo {
 };
 struct DeviceReason {
   std::string reason;
-  static constexpr auto fields = std::tuple{field("reason", &DeviceReason::reason, "why the device cannot be used")};
+  static constexpr auto fields =
+      std::tuple{field("reason", &DeviceReason::reason, "why the device cannot be used; empty when it can")};
 };
 
 MachineInfo machine();
 CudaInfo cuda();
 DeviceReason deviceReason(const std::string& device);
+// Throws Error{Device} unless tensors can live there; none given is LONGSPAN_DEVICE, else cpu.
+void requireDevice(const std::string& op, const std::optional<std::string>& device);
 MemoryInfo memory();
 void setMemoryBudget(double bytes);
 void setQueueBytes(double bytes);

@@ -53,7 +53,7 @@ interface Binding {
 }
 
 function addonFacts({ native, nativeBinary }: Binding, { machine, memory }: typeof Longspan) {
-  const { isa, isas, nativeBFloat16, threads, queueBytes } = machine();
+  const { isa, isas, nativeBFloat16, threads, queueBytes, device } = machine();
   const { reason, devices, file } = native.cuda();
   return {
     binary: { file: nativeBinary, why: binaryReason(nativeBinary), build: buildSwitches(nativeBinary) },
@@ -74,6 +74,11 @@ function addonFacts({ native, nativeBinary }: Binding, { machine, memory }: type
         : "what is free, within the cgroup",
       queueBytes,
     },
+    device: {
+      name: device,
+      why: process.env.LONGSPAN_DEVICE ? "LONGSPAN_DEVICE" : "the default",
+      fault: native.deviceReason(device).reason || null,
+    },
     gpu: { devices, reason, plugin: file || null },
   };
 }
@@ -90,7 +95,7 @@ function printMachine(facts: MachineFacts): void {
   ]);
 }
 
-function printAddon({ binary, kernels, threads, memory, gpu }: AddonFacts): void {
+function printAddon({ binary, kernels, threads, memory, device, gpu }: AddonFacts): void {
   const build = Object.entries(binary.build).map(([name, value]) => `${name}=${value}`);
   printFacts("longspan", [
     ["binary", `${binary.file} (${binary.why})`],
@@ -99,6 +104,7 @@ function printAddon({ binary, kernels, threads, memory, gpu }: AddonFacts): void
     ["bfloat16", kernels.nativeBFloat16 ? "pair products in hardware" : "widened to float32"],
     ["threads", `${threads.count} (${threads.why})`],
     ["memory budget", `${formatBytes(memory.budgetBytes)} (${memory.why}); queue ${formatBytes(memory.queueBytes)}`],
+    ["device", `${device.name} (${device.why})${device.fault ? `, cannot be used: ${device.fault}` : ""}`],
     ["GPU", gpu.devices.length > 0 && !gpu.reason ? gpu.devices.join(", ") : `not used: ${gpu.reason}`],
   ]);
 }

@@ -33,6 +33,7 @@ Exit codes: 0 done, 1 failed (one line on stderr: longspan: ERR_…: message), 2
 Environment:
   LONGSPAN_THREADS   compute threads                 LONGSPAN_ISA      kernels: baseline, avx2, avx512, avx512bf16, neon
   LONGSPAN_MEMORY    memory budget, e.g. 8GiB        LONGSPAN_BINARY   another addon file
+  LONGSPAN_DEVICE    where models are put: cpu       LONGSPAN_LOG_LEVEL  silent, error, warn (default), info, debug
   NO_COLOR           plain text on a terminal
 
 Examples:

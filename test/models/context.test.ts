@@ -95,7 +95,7 @@ describe("prefill", () => {
 
   it("reads a file as it reads its text", async () => {
     await using model = await loadModel(folder);
-    const text = `\u{1F40B} ${await model.tokenizer.decode(ids)} naïve €`;
+    const text = `\u{1F40B} ${await model.tokenizer.decode(ids.slice(0, 3000))} naïve €`;
     const file = join(temporary, "book.txt");
     writeFileSync(file, text);
     await using fromFile = await model.createContext();

@@ -362,7 +362,7 @@ void testTopK() {
 }
 
 void testPick() {
-  check(pickBackend(nullptr).isSupported() && &pickBackend("") == &pickBackend(nullptr), "pickBackend: default");
+  check(pickBackend("").isSupported(), "pickBackend: default");
   for (const Backend* each : cpuBackends()) {
     if (each->isSupported()) check(&pickBackend(each->name) == each, std::string("pickBackend: ") + each->name);
   }

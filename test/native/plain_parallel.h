@@ -1,8 +1,5 @@
-// A Parallel of plain threads for native tests and benches: thread t of n on core t, spinning between runs.
+// A Parallel of plain threads for native tests; who waits yields, since there may be fewer cores than threads.
 #pragma once
-#include <pthread.h>
-#include <sched.h>
-
 #include <atomic>
 #include <cstdlib>
 #include <functional>
@@ -20,7 +17,6 @@ class PlainParallel : public longspan::Parallel {
     threadScratch = ofThread;
     sharedScratch = ofAll;
     blocks.resize(threads + 1);
-    if (threads > 1) pin(0);
     for (int t = 1; t < threads; ++t) workers.emplace_back([this, t] { work(t); });
   }
   ~PlainParallel() {
@@ -37,12 +33,6 @@ class PlainParallel : public longspan::Parallel {
     size_t size = 0;
   };
   static PlainParallel& self(Parallel& p) { return static_cast<PlainParallel&>(p); }
-  static void pin(int core) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET(core, &set);
-    pthread_setaffinity_np(pthread_self(), sizeof set, &set);
-  }
   static void run(Parallel& p, int64_t count, void (*body)(void*, int64_t, int), void* context) {
     PlainParallel& me = self(p);
     me.body = body;
@@ -52,17 +42,14 @@ class PlainParallel : public longspan::Parallel {
     me.done = 0;
     ++me.generation;
     me.items(0);
-    while (me.done < p.numThreads - 1) {
-    }
+    while (me.done < p.numThreads - 1) std::this_thread::yield();
   }
   void items(int thread) {
     for (int64_t i; (i = next++) < count && !cancelled();) body(context, i, thread);
   }
   void work(int thread) {
-    pin(thread);
     for (int seen = 0;;) {
-      while (generation == seen) {
-      }
+      while (generation == seen) std::this_thread::yield();
       ++seen;
       if (quit) return;
       items(thread);
