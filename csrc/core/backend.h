@@ -4,6 +4,7 @@
 #include "../attention/pattern.h"
 #include "kv_cache_view.h"
 #include "parallel.h"
+#include "select_args.h"
 #include "tensor_view.h"
 
 namespace longspan {
@@ -159,6 +160,10 @@ struct Backend {
   void (*attention)(const AttentionArgs&, Parallel&);
   void (*mergeAttention)(const MergeArgs&, Parallel&);
   void (*cacheAppend)(const CacheAppendArgs&, Parallel&);
+  void (*summarise)(const SummariseArgs&, Parallel&);
+  void (*selectBlocks)(const SelectBlocksArgs&, Parallel&);
+  void (*selectByMass)(const SelectByMassArgs&, Parallel&);
+  void (*selectLines)(const SelectLinesArgs&, Parallel&);
   void (*ceilings)(Ceilings&, Parallel&);
   void (*read)(const ReadArgs&, Parallel&);
 };

@@ -13,6 +13,11 @@
 #include "pack.inl"
 #include "gemm.inl"
 #include "matmul.inl"
+#include "select_panels.inl"
+#include "select_choice.inl"
+#include "select_blocks.inl"
+#include "select_mass.inl"
+#include "select_lines.inl"
 #include "kv_cache.inl"
 #include "decode_block.inl"
 #include "decode_rows.inl"
@@ -53,6 +58,10 @@ constexpr Backend table = {
     .attention = attention,
     .mergeAttention = mergeAttention,
     .cacheAppend = cacheAppend,
+    .summarise = summarise,
+    .selectBlocks = selectBlocks,
+    .selectByMass = selectByMass,
+    .selectLines = selectLines,
     .ceilings = ceilings,
     .read = read,
 };
