@@ -53,7 +53,7 @@ export type { GeneratedToken, GenerateOptions, Generation, Usage } from "./gener
 export { KVCache } from "./cache/kv-cache.js";
 export { Tokenizer } from "./formats/tokenizer.js";
 export * from "./ops.js";
-export { Pattern, type PatternLengths, type PatternPlace, patterns } from "./patterns/index.js";
+export { Pattern, type PatternLengths, type PatternPlace, patterns, Selector } from "./patterns/index.js";
 export {
   type DType,
   idle,

@@ -97,7 +97,7 @@ describe("what is refused", () => {
         "first: pattern: first must not be negative, got -1",
         "lengths: documents: lengths must be a list of lengths, none of them negative",
         "parents: tree: parents[0] must be −1 or an earlier node, got 0",
-        "globals: longformer: global positions must be integers from 0 on, got -3",
+        "globals: longformer: globals must be positions, integers from 0 on, got -3",
         "windowBlocks: bigBird: windowBlocks must be odd, got 2",
         "permutations: blockBert: expected a permutation of 0 … n − 1, got [0,2]",
         "group: longLora: group must be even, got 5",

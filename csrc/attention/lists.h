@@ -118,8 +118,14 @@ struct Blocks : Contiguous {
     if (row < 0 || row >= rows) return {columns, 0};
     if (rowStart) return {columns + rowStart[row], rowStart[row + 1] - rowStart[row]};
     const int* at = columns + int64_t(row) * perRow;
-    int count = perRow;
-    while (count > 0 && at[count - 1] < 0) --count;
+    int count = 0;  // entries before the first negative one
+    for (int end = perRow; count < end;) {
+      int middle = count + (end - count) / 2;
+      if (at[middle] < 0)
+        end = middle;
+      else
+        count = middle + 1;
+    }
     return {at, count};
   }
   LONGSPAN_HD bool allows(int q, int kv) const {
@@ -149,6 +155,41 @@ struct Blocks : Contiguous {
       full = full && seen == last - first + 1;
     }
     return full && any ? Cover::Full : any ? Cover::Partial : Cover::None;
+  }
+};
+
+// Keys at listed distances before a query (slash lines: Jiang et al. 2024, MInference), exactly, or rounded out to
+// blocks by position: the queries of a block see a block of keys where any of its pairs is at such a distance.
+struct Diagonals : Contiguous {
+  static constexpr const char* name = "diagonals";
+  static constexpr bool hasRanges = false;
+  int block;           // 1: exactly
+  const int* offsets;  // [count], ascending from 0 on
+  int count;
+  LONGSPAN_HD int blockOf(int q) const { return floorDiv(q + start, block) * block; }  // its first position
+  // The smallest key ≥ kv that the queries of the block at `first` see, or seqLenKV: on the longest line that still
+  // reaches the keys from kv's block on
+  LONGSPAN_HD int nextOf(int first, int kv) const {
+    int end = minOf(first + block, seqLenKV), i = lowerBound(offsets, 0, count, end - kv / block * block);
+    return i == 0 ? seqLenKV : maxOf(kv, floorDiv(first - offsets[i - 1], block) * block);
+  }
+  LONGSPAN_HD bool allows(int q, int kv) const { return nextOf(blockOf(q), kv) == kv; }
+  LONGSPAN_HD int nextKey(const Rows& q, int kv) const {
+    int next = seqLenKV;
+    for (int first = blockOf(q[0]), last = blockOf(q[q.count - 1]); first <= last; first += block)
+      next = minOf(next, nextOf(first, kv));
+    return next < seqLenKV ? next : -1;
+  }
+  LONGSPAN_HD Cover cover(const Rows& q, const Rows& kv) const {
+    bool any = false, full = true;
+    for (int first = blockOf(q[0]), last = blockOf(q[q.count - 1]); first <= last; first += block)
+      for (int key = kv[0], end = kv[kv.count - 1]; key <= end; key = (key / block + 1) * block) {
+        bool sees = nextOf(first, key) == key;
+        any = any || sees;
+        full = full && sees;
+        if (any && !full) return Cover::Partial;
+      }
+    return any ? Cover::Full : Cover::None;
   }
 };
 

@@ -41,6 +41,7 @@ struct Composite : Contiguous {
   X(Queries, queries)        \
   X(Residues, residues)      \
   X(Blocks, blocks)          \
+  X(Diagonals, diagonals)    \
   X(Elements, elements)      \
   X(Composite, composite)    \
   X(Buckets, buckets)

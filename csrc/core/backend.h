@@ -4,6 +4,7 @@
 #include "../attention/pattern.h"
 #include "kv_cache_view.h"
 #include "parallel.h"
+#include "select_args.h"
 #include "tensor_view.h"
 
 namespace longspan {
@@ -268,6 +269,10 @@ struct Backend {
   void (*hierarchicalAttention)(const HierarchicalArgs&, Parallel&);
   void (*landmarkAttention)(const LandmarkArgs&, Parallel&);
   void (*cacheAppend)(const CacheAppendArgs&, Parallel&);
+  void (*summarise)(const SummariseArgs&, Parallel&);
+  void (*selectBlocks)(const SelectBlocksArgs&, Parallel&);
+  void (*selectByMass)(const SelectByMassArgs&, Parallel&);
+  void (*selectLines)(const SelectLinesArgs&, Parallel&);
   void (*ceilings)(Ceilings&, Parallel&);
   void (*read)(const ReadArgs&, Parallel&);
 };

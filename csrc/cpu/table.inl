@@ -17,6 +17,11 @@
 #include "linear_attention_keys.inl"
 #include "linear_attention.inl"
 #include "delta_rule.inl"
+#include "select_panels.inl"
+#include "select_choice.inl"
+#include "select_blocks.inl"
+#include "select_mass.inl"
+#include "select_lines.inl"
 #include "kv_cache.inl"
 #include "decode_block.inl"
 #include "decode_rows.inl"
@@ -79,6 +84,10 @@ constexpr Backend table = {
     .hierarchicalAttention = hierarchicalAttention,
     .landmarkAttention = landmarkAttention,
     .cacheAppend = cacheAppend,
+    .summarise = summarise,
+    .selectBlocks = selectBlocks,
+    .selectByMass = selectByMass,
+    .selectLines = selectLines,
     .ceilings = ceilings,
     .read = read,
 };

@@ -1,5 +1,6 @@
 // The addon: one line per op. Signatures are printed from the same lines (scripts/types.mjs).
 #include "../ops/machine.h"
+#include "../ops/select.h"
 #include "formats.h"
 #include "js_types.h"
 #include "tensor_class.h"
@@ -75,6 +76,23 @@ void defineOps(Exports& exports) {
   exports.define<nll>("nll", {"logits", "targets"}, "−log softmax(logits)[target] of each row, float32.");
 }
 
+void defineSelections(Exports& exports) {
+  exports.define<selectQuest>("selectQuest", {"q", "k", "options"}, "Pages of keys with the highest bounds on q·k.");
+  exports.define<selectMoba>("selectMoba", {"q", "k", "options"}, "Chunks whose mean key scores highest, and the own.");
+  exports.define<selectInfLlm>("selectInfLlm", {"q", "k", "options"},
+                               "Blocks whose representative keys score highest for blocks of queries.");
+  exports.define<selectNsa>("selectNsa", {"q", "k", "options"},
+                            "Blocks with the most attention to compressed keys, for each query and key/value head.");
+  exports.define<selectMinferenceBlocks>(
+      "selectMinferenceBlocks", {"q", "k", "options"},
+      "Blocks of keys whose mean scores highest for the mean of a block of queries.");
+  exports.define<selectXAttention>("selectXAttention", {"q", "k", "options"},
+                                   "The fewest blocks that hold a share of attention, by sums along antidiagonals.");
+  exports.define<selectTopKeys>("selectTopKeys", {"q", "k", "options"}, "The keys that score highest for each query.");
+  exports.define<selectVerticalSlash>("selectVerticalSlash", {"q", "k", "options"},
+                                      "Columns and diagonals that hold most of the attention of the last queries.");
+}
+
 void defineViews(Exports& exports) {
   exports.define<reshape>("reshape", {"tensor", "shape"}, "The same elements in another shape; one extent may be −1.");
   exports.define<transpose>("transpose", {"tensor", "a", "b"}, "A view with two axes exchanged.");
@@ -131,6 +149,7 @@ Napi::Object init(Napi::Env env, Napi::Object target) {
           .c_str());
   defineTensorClass(exports);
   defineOps(exports);
+  defineSelections(exports);
   defineViews(exports);
   defineCache(exports);
   defineFormats(exports);

@@ -75,6 +75,7 @@ class Builder {
     if (kind == "keys") return Keys{lengths_, spans(spec)};
     if (kind == "queries") return Queries{lengths_, spans(spec)};
     if (kind == "blocks") return blocks(spec);
+    if (kind == "diagonals") return diagonals(spec);
     if (kind == "elements") return elements(spec);
     if (kind == "augmented") return augmented(spec);
     if (kind == "union" || kind == "intersect") return composite(spec, kind == "intersect");
@@ -82,7 +83,7 @@ class Builder {
     if (kind == "longnet" || kind == "sum") return unionOf(parts(spec));
     const char* known =
         "full, causal, window, sinks, prefix, chunks, documents, dilatedWindow, residues, keys, queries, blocks, "
-        "elements, augmented, longnet, union, intersect, sum, perHead";
+        "diagonals, elements, augmented, longnet, union, intersect, sum, perHead";
     throw Error(Code::Unsupported, concat(op_, ": unknown pattern \"", kind, "\"; known: ", known))
         .with("feature", concat("pattern ", kind))
         .with("known", known);
@@ -159,11 +160,8 @@ class Builder {
     made.blockQ = positive("blockQ", spec.blockQ), made.blockKV = positive("blockKV", spec.blockKV);
     made.base = std::max(lengths_.start, 0);
     made.firstRow = count("firstRow", spec.firstRow, 0);
-    if (!spec.columns) badArgument(op_, "columns", "blocks need columns");
-    const Tensor& columns = *spec.columns;
-    requireDType(op_, "columns", columns, {DType::Int32});
-    if (!columns.isContiguous()) badArgument(op_, "columns", "columns must be contiguous");
-    made.columns = static_cast<const int*>(keep(columns));
+    const Tensor& columns = columnsOf(spec);
+    made.columns = static_cast<const int*>(columns.data());
     if (spec.rowStart) {
       int64_t size = 0;
       made.rowStart = list("rowStart", spec.rowStart, size, false);
@@ -171,13 +169,25 @@ class Builder {
       if (size < 1 || (isReady(spec.rowStart->tensor) && made.rowStart[size - 1] > columns.size()))
         badArgument(op_, "rowStart", concat("rowStart must end within the ", columns.size(), " columns"));
     } else {
-      made.perRow = perRowOf(columns, made);
+      Table table = tableOf(columns);
+      made.columns = table.at, made.rows = table.rows, made.perRow = table.perRow;
     }
     if (spec.of.empty()) return made;
     return Composite{lengths_, true, result_.arena.keep({made, single(spec.of[0])}), 2};
   }
+  const Tensor& columnsOf(const PatternSpec& spec) {
+    if (!spec.columns) badArgument(op_, "columns", concat(spec.kind, " need columns"));
+    requireDType(op_, "columns", *spec.columns, {DType::Int32});
+    if (!spec.columns->isContiguous()) badArgument(op_, "columns", "columns must be contiguous");
+    keep(*spec.columns);
+    return *spec.columns;
+  }
   // columns [batch, heads, rows, perRow]: the lists of this batch and head
-  int perRowOf(const Tensor& columns, Blocks& made) {
+  struct Table {
+    const int* at;
+    int rows, perRow;
+  };
+  Table tableOf(const Tensor& columns) {
     if (columns.rank() != 4)
       badArgument(op_, "columns",
                   concat("columns must be [batch, heads, rows, perRow], got ", toString(columns.shape)));
@@ -186,10 +196,14 @@ class Builder {
       badArgument(op_, "pattern",
                   concat("pattern is for batch ", batches, " and ", heads, " heads, the call has batch ", sizes_.batch,
                          " and numHeads = ", sizes_.numHeads));
-    made.rows = int(columns.shape[2]);
-    int64_t head = heads ? head_ / (sizes_.numHeads / heads) : 0;
-    made.columns += ((batches == 1 ? 0 : batch_) * heads + head) * columns.shape[2] * columns.shape[3];
-    return int(columns.shape[3]);
+    int64_t head = heads ? head_ / (sizes_.numHeads / heads) : 0, list = (batches == 1 ? 0 : batch_) * heads + head;
+    return {static_cast<const int*>(columns.data()) + list * columns.shape[2] * columns.shape[3], int(columns.shape[2]),
+            int(columns.shape[3])};
+  }
+  Pattern diagonals(const PatternSpec& spec) {
+    Table table = tableOf(columnsOf(spec));
+    if (table.rows != 1) badArgument(op_, "columns", "diagonals are one row of offsets");
+    return Diagonals{lengths_, spec.size ? positive("size", spec.size) : 1, table.at, table.perRow};
   }
   Pattern elements(const PatternSpec& spec) {
     if (!spec.mask) badArgument(op_, "mask", "elements need a mask");
@@ -266,8 +280,8 @@ bool differs(const PatternSpec& spec, bool byHead) {
   if (byHead && spec.kind == "perHead") return true;
   if (byHead && spec.kind == "longnet")
     return std::any_of(spec.rates.begin(), spec.rates.end(), [](int64_t rate) { return rate > 1; });
-  if (spec.kind == "blocks" && !spec.rowStart && spec.columns && spec.columns->rank() == 4 &&
-      spec.columns->shape[byHead ? 1 : 0] > 1)
+  if ((spec.kind == "blocks" || spec.kind == "diagonals") && !spec.rowStart && spec.columns &&
+      spec.columns->rank() == 4 && spec.columns->shape[byHead ? 1 : 0] > 1)
     return true;
   return std::any_of(spec.of.begin(), spec.of.end(), [&](const PatternSpec& part) { return differs(part, byHead); });
 }
@@ -283,6 +297,8 @@ void checkBlocks(const char* op, const Blocks& blocks, bool ownLengths) {
     if (blocks.rowStart && (blocks.rowStart[row] < 0 || blocks.rowStart[row] > blocks.rowStart[row + 1]))
       badArgument(op, "rowStart", concat("rowStart must be ascending from 0 on, row ", row, " is not"));
     Blocks::List list = blocks.listOf(row);
+    if (!blocks.rowStart)  // nothing may come behind a negative entry
+      for (list.count = blocks.perRow; list.count > 0 && list.at[list.count - 1] < 0;) --list.count;
     for (int i = 0; i < list.count; ++i)
       if (list.at[i] < 0 || (i > 0 && list.at[i] <= list.at[i - 1]))
         badArgument(op, "columns", concat("columns of row ", row, " must be ascending blocks, got ", list.at[i]));
@@ -297,6 +313,8 @@ void checkListsOf(const char* op, const Pattern& pattern, bool ownLengths) {
     checkListsOf(op, pattern.each[i], ownLengths);
   if (pattern.each) return;
   if (pattern.kind == Pattern::Kind::Blocks) checkBlocks(op, pattern.blocks, ownLengths);
+  if (pattern.kind == Pattern::Kind::Diagonals)
+    checkAscending(op, "columns", pattern.diagonals.offsets, pattern.diagonals.count, true);
   if (pattern.kind == Pattern::Kind::Documents)
     checkAscending(op, "bounds", pattern.documents.begins, pattern.documents.count, false);
   if (pattern.kind == Pattern::Kind::Keys)

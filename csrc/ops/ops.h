@@ -40,7 +40,8 @@ struct PatternSpec {  // what lib/patterns builds; concrete once the lengths are
       field("before", &PatternSpec::before, "keys before the own position; chunks: whole chunks"),
       field("after", &PatternSpec::after, "keys after the own position; chunks: whole chunks"),
       field("tokens", &PatternSpec::tokens, "sinks, prefix: first tokens that stay visible; augmented: last keys"),
-      field("size", &PatternSpec::size, "chunks: positions in a chunk"),
+      field("size", &PatternSpec::size,
+            "chunks: positions in a chunk; diagonals: blocks that lines are rounded out to"),
       field("shift", &PatternSpec::shift, "chunks: by how much the first one is shorter"),
       field("rate", &PatternSpec::rate, "dilatedWindow: distance from a visible key to the next"),
       field("skip", &PatternSpec::skip, "dilatedWindow: nearest keys that are left out, in rates"),
@@ -59,7 +60,8 @@ struct PatternSpec {  // what lib/patterns builds; concrete once the lengths are
       field("bounds", &PatternSpec::bounds, "documents: where each begins; keys, queries: begin and end of each span"),
       field("rowStart", &PatternSpec::rowStart, "blocks: where each row's list begins in columns"),
       field("columns", &PatternSpec::columns,
-            "blocks: [entries] int32 with rowStart, or [batch, heads, rows, perRow], rows ending in −1"),
+            "blocks: [entries] int32 with rowStart, or [batch, heads, rows, perRow], rows ending in −1; diagonals: "
+            "[batch, heads, 1, count], distances before a query"),
       field("mask", &PatternSpec::mask, "elements: [rows, columns] uint8"),
       field("of", &PatternSpec::of, "union, intersect, sum, perHead, augmented, blocks (within): the parts"),
   };
@@ -529,13 +531,14 @@ Tensor routingAttention(const Tensor& q, const Tensor& k, const Tensor& v, const
 // Questions about a pattern at given lengths: one pair, and how many pairs in all.
 struct PatternPlace {
   int64_t seqLenQ = 0, seqLenKV = 0, batch = 0, head = 0;
-  std::optional<int64_t> numHeads;
+  std::optional<int64_t> numHeads, batches;
   static constexpr auto fields = std::tuple{
       field("seqLenQ", &PatternPlace::seqLenQ, "queries"),
       field("seqLenKV", &PatternPlace::seqLenKV, "keys"),
       field("batch", &PatternPlace::batch, "which sequence of the batch"),
       field("head", &PatternPlace::head, "which query head"),
       field("numHeads", &PatternPlace::numHeads, "query heads; head + 1 if absent"),
+      field("batches", &PatternPlace::batches, "sequences in the batch; batch + 1 if absent"),
   };
 };
 // What the same call of flashAttention would do.

@@ -17,10 +17,14 @@ PatternPointer patternAt(const PatternSpec& spec, const PatternPlace& place) {
     if (length < 0 || length > (int64_t(1) << 30))
       badArgument(op, name, concat(name, " must be in [0, 2^30], got ", length));
   int64_t numHeads = place.numHeads.value_or(place.head + 1);
-  if (place.batch < 0) badArgument(op, "batch", concat("batch must not be negative, got ", place.batch));
+  int64_t batches = place.batches.value_or(place.batch + 1);
+  if (place.batch < 0 || place.batch >= batches)
+    badArgument(op, "batch",
+                place.batch < 0 ? concat("batch must not be negative, got ", place.batch)
+                                : concat("batch must be below ", batches, ", got ", place.batch));
   if (place.head < 0 || place.head >= numHeads)
     badArgument(op, "head", concat("head must be in [0, ", numHeads, "), got ", place.head));
-  PatternPointer pattern = concretePattern(op, spec, {place.batch + 1, numHeads, place.seqLenQ, place.seqLenKV});
+  PatternPointer pattern = concretePattern(op, spec, {batches, numHeads, place.seqLenQ, place.seqLenKV});
   waitForLists(*pattern);
   return pattern;
 }

@@ -11,11 +11,13 @@ function partsOf(op: string, given: readonly (Pattern | readonly Pattern[])[]): 
 
 function combined(kind: string, parts: Pattern[], facts: PatternFacts = {}): Pattern {
   const numHeads = parts.map((part) => part.facts.numHeads).find((count) => count !== undefined);
+  const batches = parts.map((part) => part.facts.batches).find((count) => count !== undefined);
   const fixed = parts.map((part) => part.facts.lengths).find((lengths) => lengths !== undefined);
   const make = (lengths: PatternLengths) => ({ kind, of: parts.map((part) => part.spec(lengths)) });
   const own = {
     title: kind,
     ...(numHeads === undefined ? {} : { numHeads }),
+    ...(batches === undefined ? {} : { batches }),
     ...(fixed ? { lengths: fixed } : {}),
     ...(parts.some((part) => part.facts.byLength) ? { byLength: true } : {}),
     ...facts,

@@ -4,14 +4,11 @@ import { checkedNumber, checkedOptions } from "../options.js";
 import { Pattern, type PatternSpec } from "./pattern.js";
 
 /** Positions, in any order, as spans of neighbours. */
-function spansOf(op: string, positions: readonly number[]): number[] {
+export function spansOf(op: string, positions: readonly number[], argument = "globals"): number[] {
   const bounds: number[] = [];
   for (const at of [...new Set(positions)].sort((a, b) => a - b)) {
     if (!Number.isSafeInteger(at) || at < 0)
-      throw new ArgumentError(`${op}: global positions must be integers from 0 on, got ${at}`, {
-        op,
-        argument: "globals",
-      });
+      throw new ArgumentError(`${op}: ${argument} must be positions, integers from 0 on, got ${at}`, { op, argument });
     if (bounds.at(-1) === at) bounds[bounds.length - 1] = at + 1;
     else bounds.push(at, at + 1);
   }

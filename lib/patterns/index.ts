@@ -4,10 +4,18 @@ import { intersect, perHead, sum, union } from "./combine.js";
 import { dilated, dilatedWindow, sparseFixed, sparseStrided } from "./dilated.js";
 import { documents, pcw, tree } from "./documents.js";
 import { etc, longformer, longT5Local, transientGlobal } from "./global.js";
+import { infLlm } from "./inf-llm.js";
 import { aShape, causal, chunks, full, lambda, prefixLM, sinks, window } from "./local.js";
+import { minferenceBlocks, verticalSlash } from "./minference.js";
+import { moba } from "./moba.js";
+import { nsa } from "./nsa.js";
+import { quest } from "./quest.js";
 import { bigBird, blockBert, longLora } from "./tables.js";
+import { topKeys } from "./top-keys.js";
+import { xAttention } from "./x-attention.js";
 
 export { Pattern, type PatternLengths, type PatternPlace } from "./pattern.js";
+export { Selector } from "./select.js";
 
 export const patterns = {
   full,
@@ -34,6 +42,14 @@ export const patterns = {
   bigBird,
   blockBert,
   longLora,
+  quest,
+  moba,
+  nsa,
+  infLlm,
+  minferenceBlocks,
+  verticalSlash,
+  xAttention,
+  topKeys,
   union,
   intersect,
   sum,

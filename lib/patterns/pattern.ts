@@ -26,6 +26,8 @@ export interface PatternFacts {
   title?: string;
   /** The pattern differs by head and is for so many. */
   numHeads?: number;
+  /** The pattern differs by sequence and is for so many. */
+  batches?: number;
   /** The pattern was made for these lengths alone. */
   lengths?: PatternLengths;
   /** What is seen depends on how long the sequence is, not on positions alone. */
@@ -67,7 +69,7 @@ export class Pattern {
     op: string,
     given: PatternPlace,
     least: number,
-  ): { spec: PatternSpec; place: Required<Omit<PatternPlace, "numHeads">> & { numHeads?: number } } {
+  ): { spec: PatternSpec; place: Required<Omit<PatternPlace, "numHeads">> & { numHeads?: number; batches?: number } } {
     const options = checkedOptions(op, given, ["seqLenQ", "seqLenKV", "head", "numHeads", "batch"]);
     const own = this.#facts.lengths;
     const length = (name: "seqLenQ" | "seqLenKV", other: "seqLenQ" | "seqLenKV") =>
@@ -83,6 +85,7 @@ export class Pattern {
         head: options.head ?? 0,
         batch: options.batch ?? 0,
         ...(numHeads === undefined ? {} : { numHeads }),
+        ...(this.#facts.batches === undefined ? {} : { batches: this.#facts.batches }),
       },
     };
   }
@@ -149,6 +152,11 @@ export class Pattern {
 /** What the addon reads of a pattern, at the lengths of a call. */
 export function patternSpec(op: string, pattern: unknown, lengths: () => PatternLengths): PatternSpec {
   if (pattern instanceof Pattern) return pattern.spec(lengths());
+  if (typeof (pattern as { select?: unknown } | null)?.select === "function")
+    throw new ArgumentError(`${op}: this pattern depends on content: give what its select(q, k) returns`, {
+      op,
+      argument: "pattern",
+    });
   throw new ArgumentError(`${op}: pattern must be made by one of the factories of \`patterns\``, {
     op,
     argument: "pattern",

@@ -109,6 +109,9 @@ int main() {
     patterns.push_back(Blocks{c, 16, 24, base, 0, 11, rowStart, columns, 0});
     static const int table[] = {0, 1, -1, 2, -1, -1, 0, 2, 4, 1, 3, 5};
     patterns.push_back(Blocks{c, 40, 20, base, 0, 4, nullptr, table, 3});
+    static const int offsets[] = {0, 1, 7, 30, 31, 32, 90};
+    patterns.push_back(Diagonals{c, 1, offsets, 7});
+    patterns.push_back(Diagonals{c, 16, offsets, 7});
     static std::vector<uint8_t> mask(60 * 50);
     for (size_t i = 0; i < mask.size(); ++i) mask[i] = (i * 2654435761u >> 8) % 5 == 0;
     patterns.push_back(Elements{c, base, 1, 1, 10, 60, 5, 50, mask.data()});
