@@ -19,12 +19,12 @@ export function kerple(options: KerpleOptions): DistanceTable {
     const kernel = checkedChoice(op, "kernel", given.kernel, ["log", "power"]) ?? "log";
     const numbers = (name: "r1" | "r2", most: number) => {
       const list = Array.from(given[name] ?? []);
-      if (list.length !== numHeads || !list.every((x) => x > 0 && x <= most))
+      if (list.length !== numHeads || !list.every((x) => x > 0 && x <= most && Number.isFinite(x)))
         wrongArgument(op, name, `${numHeads} numbers above 0${most < Infinity ? ` and at most ${most}` : ""}`, list);
       return list;
     };
-    const r1 = numbers("r1", Number.MAX_VALUE);
-    const r2 = numbers("r2", kernel === "power" ? 2 : Number.MAX_VALUE);
+    const r1 = numbers("r1", Infinity);
+    const r2 = numbers("r2", kernel === "power" ? 2 : Infinity);
     return kernel === "log"
       ? (head, distance) => -r1[head]! * Math.log1p(r2[head]! * Math.abs(distance))
       : (head, distance) => -r1[head]! * Math.abs(distance) ** r2[head]!;
