@@ -2,6 +2,7 @@
 // The event loop stays free: ops are enqueued a layer at a time, and the queue is bounded.
 import { abortable } from "./abort.js";
 import { KVCache, type KVCacheShape, type KVDType } from "./cache/kv-cache.js";
+import { attendLayer } from "./model-attention.js";
 import type { PassSettings } from "./model-settings.js";
 import type { DecoderConfig, DecoderModel, Pass } from "./models/index.js";
 import { native } from "./binding.js";
@@ -144,7 +145,8 @@ export class ModelRunner {
       rope: settings.rotary,
       attend(layer, q, k, v) {
         cache.append(layer, k, v);
-        return cache.attend(layer, scale ? scaledQuery(q, scale) : q, settings.attention[layer]!);
+        const query = scale ? scaledQuery(q, scale) : q;
+        return attendLayer(cache, layer, query, first, settings.attention[layer]!, settings.rotary[layer]!);
       },
     };
   }

@@ -1,10 +1,10 @@
 // What a caller may change about a loaded model, for all of it or for one context: the position scheme and what each
 // token sees. Weights are not touched.
-import type { CacheAttentionOptions } from "./cache/kv-cache.js";
+import type { LayerAttention } from "./model-attention.js";
 import { type DecoderConfig, ropesOf, rotariesOf } from "./models/index.js";
 import { checkedFunction, checkedNumber, checkedOptions, closest, wrongArgument } from "./options.js";
 import { ArgumentError } from "./errors.js";
-import { Pattern, patterns } from "./patterns/index.js";
+import { Pattern } from "./patterns/index.js";
 import {
   isLengthDependent,
   type ParameterFault,
@@ -26,7 +26,10 @@ export type RopeScaling = { [name: string]: unknown } | null;
 export interface AttentionSettings {
   /** Keys before the own position that a token sees, in every layer; null: all. Absent: as the model says. */
   window?: number | { before: number } | null | undefined;
-  /** First tokens that stay visible behind the window (StreamingLLM, Xiao et al. 2023). */
+  /**
+   * First tokens that stay visible behind the window, at the distances they have in StreamingLLM's cache (Xiao et al.
+   * 2023): never more than sinks + window. `pattern: patterns.sinks(…)` leaves them at their true distances.
+   */
   sinks?: number | undefined;
   /** Any pattern of `patterns`, in every layer, instead of window and sinks. It should let no token see a later one. */
   pattern?: Pattern | undefined;
@@ -43,7 +46,7 @@ export interface ModelSettings {
 export interface PassSettings {
   /** Of each layer. */
   rotary: readonly Rotary[];
-  attention: CacheAttentionOptions[];
+  attention: LayerAttention[];
   queryScale?: QueryScale | undefined;
   /** The same for another number of tokens; undefined where that changes nothing. */
   atLength?: ((seqLen: number) => PassSettings) | undefined;
@@ -103,10 +106,9 @@ function checkedAttention(op: string, given: AttentionSettings | null | undefine
   return { window: before, sinks, pattern, queryScale };
 }
 
-function layerAttention(before: number | null, sinks: number): CacheAttentionOptions {
+function layerAttention(before: number | null, sinks: number): LayerAttention {
   if (before === null) return { causal: true };
-  if (sinks > 0) return { pattern: patterns.sinks({ tokens: sinks, window: before }) };
-  return { causal: true, window: { before, after: 0 } };
+  return { causal: true, window: { before, after: 0 }, sinks };
 }
 
 /** Checks the settings and makes them concrete; `seqLen` is the length a context is made for. */

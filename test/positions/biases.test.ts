@@ -95,7 +95,7 @@ describe("tables by distance", () => {
       1e-11,
     );
     const long = positions.sandwich({ numHeads: 4, length: 513, bidirectional: true });
-    const far = vectors["sandwich_H4_dbar128_i1_centered_distances_0_512_step64"] as number[][];
+    const far = vectors.sandwich_H4_dbar128_i1_centered_distances_0_512_step64 as number[][];
     far.forEach((row, head) => {
       row.forEach((x, step) => {
         const at = head * long.numDistances - long.firstDistance;
