@@ -55,6 +55,14 @@ export { Tokenizer } from "./formats/tokenizer.js";
 export * from "./ops.js";
 export { Pattern, type PatternLengths, type PatternPlace, patterns, Selector } from "./patterns/index.js";
 export {
+  type DistanceTable,
+  type GgufPositions,
+  positions,
+  type QueryScale,
+  type RopeLayout,
+  type Rotary,
+} from "./positions/index.js";
+export {
   type DType,
   idle,
   ready,

@@ -10,7 +10,7 @@ import { Model } from "./model.js";
 import type { Progress } from "./model-context.js";
 import { ModelRunner } from "./model-runner.js";
 import { type ModelSettings, passSettings } from "./model-settings.js";
-import { architectureOf, type DecoderConfig, rotaryOf } from "./models/index.js";
+import { architectureOf, type DecoderConfig, ropeFault, ropesOf, rotariesOf } from "./models/index.js";
 import { native } from "./binding.js";
 import { type ComputeDType, Weights } from "./nn/weights.js";
 import {
@@ -74,7 +74,7 @@ async function readConfig(folder: string): Promise<{ fields: JsonFields; config:
   const generationFile = join(folder, "generation_config.json");
   const generation = new JsonFields(generationFile, (await readJsonFile(generationFile)) ?? {});
   const ids = generation.integers("eos_token_id");
-  rotaryOf(config, config.rope, (name, expected, actual) => fields.wrong(`rope_parameters.${name}`, expected, actual));
+  rotariesOf(config, ropesOf(config), ropeFault(fields));
   return { fields, config: { ...config, eosTokenIds: ids.length > 0 ? ids : config.eosTokenIds } };
 }
 

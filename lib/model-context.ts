@@ -17,6 +17,7 @@ import {
   wrongArgument,
 } from "./options.js";
 import { native } from "./binding.js";
+import { sameRotary } from "./positions/index.js";
 import { scope, type Tensor } from "./tensor.js";
 
 /** Text, token ids, or the path of a UTF-8 text file. */
@@ -42,7 +43,12 @@ export interface ContextOptions extends ModelSettings {
   contextSize?: number | undefined;
   /** float32, or bfloat16 at half the memory. */
   kvDtype?: KVDType | "f32" | "bf16" | undefined;
-  /** For schemes that depend on the length: chosen once, or the cache is rebuilt when it changes. */
+  /**
+   * For position schemes that depend on the length (dynamic, longrope, clex). "fixed", the default: the length is
+   * contextSize, or that of the first prompt where none is given, and stays; the result equals one pass with those
+   * frequencies. "reprefill": always that of the text so far, as if it were read in one pass; when other frequencies
+   * follow from it, all tokens are read anew, which dynamic NTK asks for at every token beyond the trained length.
+   */
   lengthPolicy?: "fixed" | "reprefill" | undefined;
   /** What happens to tokens beyond contextSize. */
   overflow?: "error" | undefined;
@@ -65,7 +71,8 @@ export class ModelContext {
   readonly cache: KVCache;
   readonly #runner: ModelRunner;
   readonly #tokenizer: Tokenizer;
-  readonly #settings: PassSettings;
+  readonly #lengthPolicy: "fixed" | "reprefill";
+  #settings: PassSettings;
   readonly #onDispose: (context: ModelContext) => void;
   #tokens: number[] = [];
   #logits: Tensor | undefined; // of the last token, when it has been run
@@ -83,14 +90,15 @@ export class ModelContext {
     const op = "createContext";
     const options = checkedOptions(op, given, contextOptionNames);
     this.contextSize = checkedNumber(op, "contextSize", options.contextSize, { integer: true, min: 1 });
-    checkedChoice(op, "lengthPolicy", options.lengthPolicy, ["fixed", "reprefill"]);
+    this.#lengthPolicy = checkedChoice(op, "lengthPolicy", options.lengthPolicy, ["fixed", "reprefill"]) ?? "fixed";
     checkedChoice(op, "overflow", options.overflow, ["error"]);
     const kvDtype = checkedChoice(op, "kvDtype", options.kvDtype, ["float32", "f32", "bfloat16", "bf16"]);
     const settings = {
       ropeScaling: options.ropeScaling === undefined ? modelSettings.ropeScaling : options.ropeScaling,
       attention: options.attention === undefined ? modelSettings.attention : options.attention,
     };
-    this.#settings = passSettings(op, runner.config, settings, this.contextSize);
+    const seqLen = this.#lengthPolicy === "fixed" ? this.contextSize : undefined;
+    this.#settings = passSettings(op, runner.config, settings, seqLen);
     // Only a context that goes beyond what the model promises, and does nothing about it, is worth a warning.
     this.#warned = settings.ropeScaling !== undefined || this.#settings.attention.every(limited);
     this.#runner = runner;
@@ -148,6 +156,16 @@ export class ModelContext {
     signal?: AbortSignal | undefined,
   ): Promise<void> {
     this.requireRoom(added.length);
+    this.#setLength(this.#tokens.length + added.length);
+    await this.#run(added, onProgress, signal);
+  }
+
+  /** Runs the tokens whose keys are missing, then `added`. */
+  async #run(
+    added: ArrayLike<number>,
+    onProgress?: (progress: Progress) => void,
+    signal?: AbortSignal | undefined,
+  ): Promise<void> {
     const pending = this.#tokens.slice(this.cache.length);
     const tokens = Int32Array.from([...pending, ...Array.from(added)]);
     if (tokens.length === 0) return;
@@ -194,8 +212,9 @@ export class ModelContext {
   /** Model.forward behind this context: `compute` runs `added` with the context's settings. */
   async forward(compute: (settings: PassSettings) => Promise<Tensor>, added: ArrayLike<number>): Promise<Tensor> {
     return this.exclusive(async () => {
-      if (this.cache.length < this.#tokens.length) await this.extend([]);
       this.requireRoom(added.length);
+      this.#setLength(this.#tokens.length + added.length);
+      if (this.cache.length < this.#tokens.length) await this.#run([]);
       const logits = await compute(this.#settings);
       for (const id of Array.from(added)) this.#tokens.push(id);
       const last = logits.shape[0]! - 1;
@@ -203,6 +222,16 @@ export class ModelContext {
       this.#logits = scope(() => native.concatenate([logits.narrow(0, last, 1)], 0));
       return logits;
     });
+  }
+
+  /** Settings for `total` tokens; keys that were rotated otherwise are dropped, so that their tokens are run again. */
+  #setLength(total: number): void {
+    const { atLength, rotary } = this.#settings;
+    const isChosen = this.#lengthPolicy === "fixed" && (this.contextSize !== undefined || this.cache.length > 0);
+    if (!atLength || isChosen) return;
+    this.#settings = atLength(total);
+    const isSame = this.#settings.rotary.every((own, layer) => sameRotary(own, rotary[layer]!));
+    if (!isSame) this.cache.rollback(0);
   }
 
   requireRoom(added: number): void {

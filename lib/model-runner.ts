@@ -2,9 +2,11 @@
 // The event loop stays free: ops are enqueued a layer at a time, and the queue is bounded.
 import { abortable } from "./abort.js";
 import { KVCache, type KVCacheShape, type KVDType } from "./cache/kv-cache.js";
+import { attendLayer } from "./model-attention.js";
 import type { PassSettings } from "./model-settings.js";
 import type { DecoderConfig, DecoderModel, Pass } from "./models/index.js";
 import { native } from "./binding.js";
+import type { QueryScale } from "./positions/index.js";
 import { wrongArgument } from "./options.js";
 import { scope, Tensor } from "./tensor.js";
 
@@ -32,6 +34,22 @@ export function checkedTokens(op: string, tokens: unknown, vocabSize: number): I
       wrongArgument(op, `tokens[${i}]`, `a token id in [0, ${vocabSize})`, given);
   });
   return ids;
+}
+
+/** [1, count, 1, 1] factors of the queries from `first` on; undefined where all are 1. */
+function queryScaleTensor(first: number, count: number, scale: QueryScale | undefined): Tensor | undefined {
+  if (!scale) return undefined;
+  const factors = Float32Array.from({ length: count }, (_, i) => {
+    const factor = scale(first + i);
+    if (typeof factor === "number" && Number.isFinite(factor)) return factor;
+    return wrongArgument("attention", "queryScale", `a finite number for position ${first + i}`, factor);
+  });
+  return factors.every((factor) => factor === 1) ? undefined : new Tensor("float32", factors, [1, count, 1, 1]);
+}
+
+/** In float32: a bfloat16 factor would be off by as much as the scaling does. */
+function scaledQuery(q: Tensor, scale: Tensor): Tensor {
+  return native.cast(native.multiply(native.cast(q, "float32"), scale), q.dtype);
 }
 
 export class ModelRunner {
@@ -99,7 +117,8 @@ export class ModelRunner {
       const ids = tokens.subarray(start, start + length);
       const first = cache.length;
       const idTensor = new Tensor("int32", ids, [ids.length]);
-      const pass = this.#pass(first, ids.length, cache, settings);
+      const scale = queryScaleTensor(first, ids.length, settings.queryScale);
+      const pass = this.#pass(first, ids.length, cache, settings, scale);
       let x = advance(this.decoder.embed(idTensor));
       for (let layer = 0; layer < this.decoder.numLayers; layer++) {
         await native.ready();
@@ -111,7 +130,7 @@ export class ModelRunner {
       const probe = scope(() => x.narrow(0, ids.length - 1, 1).narrow(1, 0, 1));
       const finished = probe.data();
       finished.catch(() => {});
-      for (const tensor of [probe, idTensor, pass.positions]) tensor.dispose();
+      for (const tensor of [probe, idTensor, pass.positions, scale]) tensor?.dispose();
       // The chunk before is awaited only now, so that the stream never runs dry.
       await settle();
       running = { finished, done: start + ids.length };
@@ -119,14 +138,15 @@ export class ModelRunner {
     await settle();
   }
 
-  #pass(first: number, count: number, cache: KVCache, settings: PassSettings): Pass {
+  #pass(first: number, count: number, cache: KVCache, settings: PassSettings, scale: Tensor | undefined): Pass {
     const positions = Int32Array.from({ length: count }, (_, i) => first + i);
     return {
       positions: new Tensor("int32", positions, [count]),
       rope: settings.rotary,
       attend(layer, q, k, v) {
         cache.append(layer, k, v);
-        return cache.attend(layer, q, settings.attention[layer]!);
+        const query = scale ? scaledQuery(q, scale) : q;
+        return attendLayer(cache, layer, query, first, settings.attention[layer]!, settings.rotary[layer]!);
       },
     };
   }

@@ -35,6 +35,8 @@ export class Model {
   readonly #weights: Weights;
   readonly #modelSettings: ModelSettings;
   readonly #settings: PassSettings;
+  /** Settings of bare caches, whose length was chosen when their first tokens were run. */
+  readonly #settingsOfCaches = new WeakMap<KVCache, PassSettings>();
   readonly #contexts = new Set<ModelContext>();
   #disposed = false;
 
@@ -64,7 +66,7 @@ export class Model {
     given?.requireFits(this.#runner.cacheShape);
     const used = given ?? this.#runner.createCache();
     try {
-      return await this.#logits(ids, which, used, this.#settings, signal);
+      return await this.#logits(ids, which, used, this.#settingsFor(used, ids.length), signal);
     } finally {
       if (!given) used.dispose();
     }
@@ -168,6 +170,16 @@ export class Model {
     } finally {
       for (const tensor of kept) tensor.dispose();
     }
+  }
+
+  /** All keys of a cache are rotated for one length: that of the tokens it got first. */
+  #settingsFor(cache: KVCache, added: number): PassSettings {
+    const { atLength } = this.#settings;
+    if (!atLength) return this.#settings;
+    const chosen = cache.length > 0 ? this.#settingsOfCaches.get(cache) : undefined;
+    const settings = chosen ?? atLength(cache.length + added);
+    this.#settingsOfCaches.set(cache, settings);
+    return settings;
   }
 
   #requireAlive(): void {

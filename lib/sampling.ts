@@ -1,7 +1,7 @@
 // From logits to a token: repetition penalty, temperature, topK, topP, minP in that order (as transformers), then one
-// draw. The random numbers are xoshiro128** (Blackman & Vigna 2018), seeded through splitmix32: the same seed gives the
-// same tokens on every machine.
+// draw.
 import { checkedNumber, wrongArgument } from "./options.js";
+import { randomNumbers } from "./random.js";
 
 export interface SamplingOptions {
   /** 0 takes the most likely token. */
@@ -24,32 +24,6 @@ export interface Choice {
   tokenId: number;
   /** Natural log of the probability before temperature and filters. */
   logprob: number;
-}
-
-/** Uniform numbers in [0, 1). */
-export function randomNumbers(seed: number): () => number {
-  let mix = (seed ^ Math.floor(seed / 2 ** 32)) >>> 0;
-  const splitmix = () => {
-    mix = (mix + 0x9e3779b9) >>> 0;
-    let z = mix;
-    z = Math.imul(z ^ (z >>> 16), 0x85ebca6b);
-    z = Math.imul(z ^ (z >>> 13), 0xc2b2ae35);
-    return (z ^ (z >>> 16)) >>> 0;
-  };
-  const state = Uint32Array.from({ length: 4 }, splitmix);
-  const rotate = (x: number, bits: number) => (x << bits) | (x >>> (32 - bits));
-  const next = () => {
-    const result = Math.imul(rotate(Math.imul(state[1]!, 5), 7), 9) >>> 0;
-    const shifted = state[1]! << 9;
-    state[2]! ^= state[0]!;
-    state[3]! ^= state[1]!;
-    state[1]! ^= state[2]!;
-    state[0]! ^= state[3]!;
-    state[2]! ^= shifted;
-    state[3] = rotate(state[3]!, 11);
-    return result;
-  };
-  return () => (next() * 2 ** 21 + (next() >>> 11)) / 2 ** 53;
 }
 
 /** Indices of the k largest, largest first; of equals the first. */

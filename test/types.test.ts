@@ -8,7 +8,10 @@ import {
   mergeAttention,
   type OutOfMemoryError,
   patterns,
+  positions,
+  type QueryScale,
   rope,
+  type Rotary,
   scope,
   type ShapeError,
   Tensor,
@@ -47,6 +50,18 @@ describe("types", () => {
     expectTypeOf(rope(x, [0, 1], { frequencies: [1] })).toEqualTypeOf<Tensor>();
     // @ts-expect-error k is a number
     void (() => topK(x, { k: "1" }));
+  });
+  it("of positions", () => {
+    expectTypeOf(
+      positions.yarn({ rotaryDim: 8, factor: 2, originalMaxPositionEmbeddings: 64 }),
+    ).toEqualTypeOf<Rotary>();
+    expectTypeOf(positions.logN({ trainedLength: 64 })).toEqualTypeOf<QueryScale>();
+    expectTypeOf(positions.alibiSlopes(8)).toEqualTypeOf<Float64Array>();
+    rope(x, [0, 1], positions.plain({ rotaryDim: 2 }));
+    // @ts-expect-error YaRN must know the trained length
+    void (() => positions.yarn({ rotaryDim: 8, factor: 2 }));
+    // @ts-expect-error a misspelt parameter
+    void (() => positions.linear({ rotaryDim: 8, facto: 2 }));
   });
   it("of errors", () => {
     expectTypeOf<ShapeError>().toExtend<LongspanError>();

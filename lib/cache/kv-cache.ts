@@ -21,6 +21,7 @@ export interface CacheAttentionOptions {
   /** A pattern of `patterns`: it knows its specification at the lengths of a call. */
   pattern?: { spec(lengths: { seqLenQ: number; seqLenKV: number }): PatternSpec };
   scale?: number;
+  returnLse?: true;
 }
 
 export class KVCache {
@@ -47,11 +48,13 @@ export class KVCache {
     native.cacheAppend(this.#handle(), layer, k, v);
   }
   /** q [1, n, numHeads, headDim] over a layer's keys; the last query is aligned with the last key. */
-  attend(layer: number, q: Tensor, options: CacheAttentionOptions): Tensor {
+  attend(layer: number, q: Tensor, options: CacheAttentionOptions & { returnLse: true }): { out: Tensor; lse: Tensor };
+  attend(layer: number, q: Tensor, options: CacheAttentionOptions): Tensor;
+  attend(layer: number, q: Tensor, options: CacheAttentionOptions): Tensor | { out: Tensor; lse: Tensor } {
     const { pattern, ...rest } = options;
-    if (!pattern) return native.cacheAttention(q, this.#handle(), layer, rest) as Tensor;
+    if (!pattern) return native.cacheAttention(q, this.#handle(), layer, rest);
     const lengths = { seqLenQ: q.shape[1] ?? 0, seqLenKV: native.cacheLength(this.#handle(), layer) };
-    return native.cacheAttention(q, this.#handle(), layer, { ...rest, pattern: pattern.spec(lengths) }) as Tensor;
+    return native.cacheAttention(q, this.#handle(), layer, { ...rest, pattern: pattern.spec(lengths) });
   }
   /** All layers have got the keys of tokens up to `length`. */
   commit(length: number): void {

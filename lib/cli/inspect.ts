@@ -93,7 +93,9 @@ function configFacts(config: DecoderConfig): [string, string][] {
       "positions",
       [
         `RoPE ${rope.ropeType}, theta ${rope.theta}`,
-        ...scaling.map(([name, value]) => `${name} ${JSON.stringify(value)}`),
+        ...scaling.map(
+          ([name, value]) => `${name} ${Array.isArray(value) ? `of ${value.length}` : JSON.stringify(value)}`,
+        ),
       ].join(", "),
     ],
     ["each token sees", windows.join(" or ")],

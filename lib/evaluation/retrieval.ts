@@ -4,7 +4,7 @@
 import { ArgumentError } from "../errors.js";
 import type { Model } from "../model.js";
 import type { AttentionSettings, RopeScaling } from "../model-settings.js";
-import { randomNumbers } from "../sampling.js";
+import { randomNumbers } from "../random.js";
 import type { EvaluationProgress } from "./perplexity.js";
 
 export interface Probe {

@@ -8,7 +8,8 @@ import type { DecoderConfig } from "./decoder-config.js";
 export interface Pass {
   /** [n] int32 */
   positions: Tensor;
-  rope: { frequencies: Float64Array; attentionScale: number };
+  /** Of each layer. */
+  rope: readonly { frequencies: Float64Array; attentionScale: number }[];
   /** Keeps k and v [1, n, numKVHeads, headDim] of a layer; q [1, n, numHeads, headDim] sees what the layer may see. */
   attend(layer: number, q: Tensor, k: Tensor, v: Tensor): Tensor;
 }

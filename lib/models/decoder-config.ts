@@ -1,15 +1,14 @@
 // config.json of a decoder, typed and checked, in the words of house style: what every architecture of this folder reads.
 import type { JsonFields, JsonObject } from "../formats/json-file.js";
 import { UnsupportedError } from "../errors.js";
-import { positionScheme, type Rotary, SchemeParameters } from "../positions/index.js";
-
-/** rope_parameters of config.json (transformers 5) and rope_scaling (4): one shape. */
-export interface RopeConfig {
-  ropeType: string;
-  theta: number;
-  partialRotaryFactor: number;
-  parameters: JsonObject;
-}
+import {
+  type ParameterFault,
+  type RopeConfig,
+  readRopeConfig,
+  ropeLayerTypes,
+  type Rotary,
+  rotaryOfConfig,
+} from "../positions/index.js";
 
 export type Activation = "silu" | "gelu" | "geluTanh" | "relu";
 
@@ -34,7 +33,10 @@ export interface DecoderConfig {
   queryKeyNorm: boolean;
   /** Keys before the own position that each layer sees; null: all. */
   windows: (number | null)[];
+  /** Positions, of full attention where types of layers differ. */
   rope: RopeConfig;
+  /** Positions of each layer, where rope_parameters has a set for each type of layer. */
+  layerRopes: RopeConfig[] | undefined;
   bosTokenId: number | undefined;
   eosTokenIds: number[];
   /** config.json as it is. */
@@ -62,18 +64,26 @@ function readActivation(fields: JsonFields): Activation {
   });
 }
 
-/** rope_parameters first, then rope_scaling with rope_theta beside it. */
-function readRope(fields: JsonFields): RopeConfig {
-  const rope = fields.object("rope_parameters") ?? fields.object("rope_scaling");
-  const inner = rope?.has("rope_theta") ? rope : fields;
-  const partial = rope?.has("partial_rotary_factor") ? rope : fields;
-  const ropeType = rope?.has("rope_type") ? rope.string("rope_type") : rope?.string("type", "default");
-  return {
-    ropeType: ropeType ?? "default",
-    theta: inner.positive("rope_theta", 10000),
-    partialRotaryFactor: partial.positive("partial_rotary_factor", 1),
-    parameters: rope?.values ?? {},
+/** Reports a bad parameter where it stands: in rope_parameters or rope_scaling, or beside them. */
+export function ropeFault(fields: JsonFields): ParameterFault {
+  return (name, expected, actual) => {
+    const rope = fields.object("rope_parameters") ?? fields.object("rope_scaling");
+    return rope && !fields.has(name) ? rope.wrong(name, expected, actual) : fields.wrong(name, expected, actual);
   };
+}
+
+function readRopes(fields: JsonFields, numLayers: number): Pick<DecoderConfig, "rope" | "layerRopes"> {
+  for (const name of ["rope_parameters", "rope_scaling"]) fields.object(name);
+  const fault = ropeFault(fields);
+  const rope = readRopeConfig(fields.values, fault);
+  const known = ropeLayerTypes(fields.values);
+  if (!known) return { rope, layerRopes: undefined };
+  const types = fields.strings("layer_types");
+  if (types?.length !== numLayers || !types.every((type) => known.includes(type)))
+    return fields.wrong("layer_types", `a list of num_hidden_layers = ${numLayers} of ${known.join(", ")}`, types);
+  const ropes = new Map(known.map((type) => [type, readRopeConfig(fields.values, fault, type)]));
+  const main = ropes.get("full_attention") ?? ropes.get(types[0]!)!;
+  return { rope: main, layerRopes: types.map((type) => ropes.get(type)!) };
 }
 
 /** What a Llama-like config.json says; variants change the result. */
@@ -107,31 +117,30 @@ export function readDecoderConfig(fields: JsonFields): DecoderConfig {
     mlpBias: false,
     queryKeyNorm: false,
     windows: Array<null>(numLayers).fill(null),
-    rope: readRope(fields),
+    ...readRopes(fields, numLayers),
     bosTokenId: fields.integers("bos_token_id")[0],
     eosTokenIds: fields.integers("eos_token_id"),
     raw: fields.values,
   };
 }
 
-/**
- * Frequencies of a config for a length. `reported` names the bad field: in config.json, or in an option of the caller.
- */
-export function rotaryOf(config: DecoderConfig, rope: RopeConfig, fault: RotaryFault, seqLen?: number): Rotary {
-  const parameters = new SchemeParameters(rope.parameters, fault);
-  const rotaryDim = Math.trunc(config.headDim * rope.partialRotaryFactor);
-  if (rotaryDim % 2 || rotaryDim > config.headDim)
-    fault("partial_rotary_factor", `an even share of head_dim = ${config.headDim}`, rope.partialRotaryFactor);
-  const original = config.originalMaxPositionEmbeddings ?? rope.parameters.original_max_position_embeddings;
-  return positionScheme(rope.ropeType).rotary({
-    rotaryDim,
-    theta: rope.theta,
-    maxPositionEmbeddings: config.maxPositionEmbeddings,
-    originalMaxPositionEmbeddings:
-      original === undefined || original === null ? config.maxPositionEmbeddings : Number(original),
-    seqLen,
-    parameters,
+/** Frequencies of each layer for a length; layers of one RopeConfig share them. */
+export function rotariesOf(
+  config: DecoderConfig,
+  ropes: readonly RopeConfig[],
+  fault: ParameterFault,
+  seqLen?: number,
+): Rotary[] {
+  const { headDim, maxPositionEmbeddings } = config;
+  const made = new Map<RopeConfig, Rotary>();
+  return ropes.map((rope) => {
+    const rotary = made.get(rope) ?? rotaryOfConfig(rope, { headDim, maxPositionEmbeddings, seqLen }, fault);
+    made.set(rope, rotary);
+    return rotary;
   });
 }
 
-export type RotaryFault = (name: string, expected: string, actual: unknown) => never;
+/** What config.json says for each layer. */
+export function ropesOf({ rope, layerRopes, numLayers }: DecoderConfig): RopeConfig[] {
+  return layerRopes ?? Array<RopeConfig>(numLayers).fill(rope);
+}

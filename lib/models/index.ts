@@ -8,7 +8,7 @@ import { qwen2 } from "./qwen2.js";
 import { qwen3 } from "./qwen3.js";
 
 export type { Architecture, DecoderModel, Pass } from "./architecture.js";
-export { type DecoderConfig, type RopeConfig, rotaryOf } from "./decoder-config.js";
+export { type DecoderConfig, ropeFault, ropesOf, rotariesOf } from "./decoder-config.js";
 
 const architectures: Record<string, Architecture> = { llama, mistral, qwen2, qwen3 };
 

@@ -55,8 +55,10 @@ class Attention {
   }
 
   /** q and k of all heads [1, n, numHeads + 2 numKVHeads, headDim]: normed where the model does so, then rotated. */
-  #rotated(all: Tensor, { positions, rope }: Pass): [q: Tensor, k: Tensor] {
+  #rotated(all: Tensor, pass: Pass): [q: Tensor, k: Tensor] {
     const { numHeads, numKVHeads } = this.config;
+    const { positions } = pass;
+    const rope = pass.rope[this.layer]!;
     if (this.queryNorm && this.keyNorm) {
       const q = this.queryNorm.apply(all.narrow(2, 0, numHeads));
       const k = this.keyNorm.apply(all.narrow(2, numHeads, numKVHeads));

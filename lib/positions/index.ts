@@ -1,30 +1,104 @@
-// The list of position schemes, by rope_type of config.json.
-import { UnsupportedError } from "../errors.js";
+// Position schemes: frequencies for `rope`, absolute positions, factors on logits, biases by distance, ids for training, and
+// what config.json and GGUF files say about them. One word each.
+import { abf } from "./abf.js";
+import { alibiSlopes } from "./alibi.js";
+import { byParts } from "./by-parts.js";
+import { clex } from "./clex.js";
+import { fromConfig } from "./config.js";
 import { plain } from "./default.js";
+import { divisors } from "./divisors.js";
+import { dynamic, qwenDynamic } from "./dynamic.js";
+import { fire } from "./fire.js";
+import { fromGguf } from "./gguf.js";
+import { giraffe } from "./giraffe.js";
+import { kerple } from "./kerple.js";
+import { ggufLayout, halfToInterleaved, interleavedToHalf, ropeLayout } from "./layouts.js";
+import { hierarchical, learnedRows, resampled } from "./learned.js";
 import { linear } from "./linear.js";
 import { llama3 } from "./llama3.js";
-import type { PositionScheme, Rotary, RotaryInput } from "./scheme.js";
+import {
+  cosineScale,
+  deepseekScale,
+  keyNorm,
+  llama4Temperature,
+  logN,
+  logTotal,
+  ministralTemperature,
+  smoothTemperature,
+} from "./logit-scale.js";
+import { longrope } from "./longrope.js";
+import { mrope, mropePositions } from "./mrope.js";
+import { ntk, ntkFixed, ntkMixed } from "./ntk.js";
+import { proportional } from "./proportional.js";
+import { sandwich } from "./sandwich.js";
+import { sinusoidal } from "./sinusoidal.js";
+import { t5Bias, t5Bucket } from "./t5.js";
+import { pose, randomPadding, randomPositions, shape } from "./training.js";
+import { xpos } from "./xpos.js";
+import { yarn } from "./yarn.js";
 
-export { type ParameterFault, type Rotary, type RotaryInput, SchemeParameters } from "./scheme.js";
+export type { DistanceTable } from "./distance-table.js";
+export type { GgufPositions } from "./gguf.js";
+export type { RopeLayout } from "./layouts.js";
+export type { QueryScale } from "./logit-scale.js";
+export {
+  isLengthDependent,
+  type RopeConfig,
+  readRopeConfig,
+  ropeLayerTypes,
+  ropeTypeOf,
+  rotaryOfConfig,
+  sameRotary,
+} from "./config.js";
+export { type ParameterFault, type Rotary, type RotaryInput, SchemeParameters, snakeCase } from "./scheme.js";
+export { positionScheme, ropeTypes, rotary } from "./schemes.js";
 
-const schemes: Record<string, PositionScheme> = { default: plain, linear, llama3 };
-
-/** Spellings met in checkpoints; mrope is plain RoPE for text. */
-const aliases: Record<string, string> = { mrope: "default" };
-
-export const ropeTypes: readonly string[] = Object.keys(schemes);
-
-/** The scheme of a rope_type; UnsupportedError lists the known ones. */
-export function positionScheme(ropeType: string): PositionScheme {
-  const name = aliases[ropeType] ?? ropeType;
-  const scheme = Object.hasOwn(schemes, name) ? schemes[name] : undefined;
-  if (scheme) return scheme;
-  throw new UnsupportedError(`unknown rope_type "${ropeType}"; known: ${ropeTypes.join(", ")}`, {
-    feature: `rope_type ${ropeType}`,
-    known: [...ropeTypes],
-  });
-}
-
-export function rotary(ropeType: string, input: RotaryInput): Rotary {
-  return positionScheme(ropeType).rotary(input);
-}
+export const positions = {
+  plain,
+  abf,
+  linear,
+  ntk,
+  ntkFixed,
+  ntkMixed,
+  dynamic,
+  qwenDynamic,
+  byParts,
+  yarn,
+  longrope,
+  llama3,
+  proportional,
+  giraffe,
+  clex,
+  divisors,
+  xpos,
+  mrope,
+  mropePositions,
+  sinusoidal,
+  learnedRows,
+  resampled,
+  hierarchical,
+  logN,
+  logTotal,
+  llama4Temperature,
+  ministralTemperature,
+  smoothTemperature,
+  deepseekScale,
+  keyNorm,
+  cosineScale,
+  alibiSlopes,
+  t5Bucket,
+  t5Bias,
+  kerple,
+  sandwich,
+  fire,
+  pose,
+  shape,
+  randomPositions,
+  randomPadding,
+  fromConfig,
+  fromGguf,
+  ropeLayout,
+  ggufLayout,
+  interleavedToHalf,
+  halfToInterleaved,
+};

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { DeviceError, loadModel, ModelFormatError, UnsupportedError } from "../../lib/index.js";
 import { JsonFields } from "../../lib/formats/json-file.js";
-import { architectureOf, rotaryOf } from "../../lib/models/index.js";
+import { architectureOf, ropesOf, rotariesOf } from "../../lib/models/index.js";
 import { fixture, readJson } from "../models/fixtures.js";
 
 const temporary = mkdtempSync(join(tmpdir(), "longspan-config-"));
@@ -31,7 +31,7 @@ function parsed(config: Json) {
 }
 function frequencies(config: Json): number[] {
   const read = parsed(config);
-  return [...rotaryOf(read, read.rope, (name) => expect.fail(name)).frequencies];
+  return [...rotariesOf(read, ropesOf(read), (name) => expect.fail(name))[0]!.frequencies];
 }
 
 describe("config.json", () => {

@@ -1,6 +1,7 @@
 // Sampling against definitions: distributions, filters, penalty, and the random numbers' own sequence.
 import { describe, expect, it } from "vitest";
-import { largest, randomNumbers, Sampler } from "../../lib/sampling.js";
+import { randomNumbers } from "../../lib/random.js";
+import { largest, Sampler } from "../../lib/sampling.js";
 
 const logits = Float32Array.from([0, 1, 2, 3, -1, 0.5]);
 const probabilities = (() => {
