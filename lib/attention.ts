@@ -81,7 +81,11 @@ function lengthsOf(q: TensorLike, k: TensorLike, options: FlashAttentionOptions)
 }
 
 /** What a call will do. */
-export type AttentionExplanation = ReturnType<typeof native.explainAttention>;
+export interface AttentionExplanation extends Required<Omit<NativeExplanation, "parts">> {
+  /** What is summed; one for a pattern that is no sum. */
+  parts: Required<NonNullable<NativeExplanation["parts"]>[number]>[];
+}
+type NativeExplanation = ReturnType<typeof native.explainAttention>;
 
 /**
  * What flashAttention with these arguments would do, without running it: kernel, instruction set and tiles of each part
@@ -100,7 +104,7 @@ export function explainAttention(
     options?.pattern
       ? { ...options, pattern: patternSpec("explainAttention", options.pattern, () => lengthsOf(q, k, options)) }
       : (options as NativeOptions | undefined),
-  );
+  ) as AttentionExplanation;
 }
 
 /** Attention over the union of disjoint key sets, from each part's out and lse. */

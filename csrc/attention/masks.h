@@ -82,13 +82,13 @@ inline void maskOf(const Dilated& p, const int* queries, int count, const Rows& 
 
 inline void maskOf(const Diagonals& p, const int* queries, int count, const Rows& keys, uint64_t* words) {
   if (!keys.contiguous()) return maskByPairs(p, queries, count, keys, words);
-  MaskRuns runs(keys, words);
+  MaskRuns runs(keys.count, words);
   for (int i = 0; i < count; ++i)
     for (int kv = keys.start, end = keys.start + keys.count; kv < end;) {
       int key = p.nextOf(p.blockOf(queries[i]), kv);
       if (key >= end) break;
       kv = (key / p.block + 1) * p.block;
-      runs.add(i, key, kv);
+      runs.add(bit(i), key - keys.start, kv - keys.start);
     }
   runs.finish();
 }
