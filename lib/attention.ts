@@ -2,7 +2,7 @@
 import { native } from "./binding.js";
 import { ArgumentError } from "./errors.js";
 import { type Pattern, type PatternLengths, patternSpec } from "./patterns/pattern.js";
-import type { Tensor } from "./tensor.js";
+import type { Tensor, TensorLike } from "./tensor.js";
 
 type NativeOptions = NonNullable<Parameters<typeof native.flashAttention>[3]>;
 /** Options of flashAttention; unknown ones are refused. */
@@ -17,10 +17,7 @@ export interface AttentionPart {
   /** [batch, numHeads, seqLenQ] float32, natural log; −inf for a row that sees nothing */
   lse: Tensor;
 }
-/** What the ops take where a Tensor is asked for: a Tensor, or any object with dtype (type), data and shape (dims). */
-export type TensorLike =
-  | Tensor
-  | { dtype?: string; type?: string; data: unknown; shape?: readonly number[]; dims?: readonly number[] };
+export type { TensorLike } from "./tensor.js";
 
 /**
  * softmax(scale · q kᵀ + mask) v without the matrix of scores (Dao et al. 2022).

@@ -20,6 +20,10 @@ export type TypedArray =
   | BigUint64Array;
 /** What data() gives: float16 and bfloat16 as their bits. */
 export type TensorData = Float32Array | Uint16Array | Int8Array | Uint8Array | Int32Array | BigInt64Array;
+/** What the ops take where a Tensor is asked for: a Tensor, or any object with dtype (type), data and shape (dims). */
+export type TensorLike =
+  | Tensor
+  | { dtype?: string; type?: string; data: unknown; shape?: readonly number[]; dims?: readonly number[] };
 export interface WaitOptions {
   /** Aborting stops the op at its next tile; all that depends on it rejects with the signal's reason. */
   signal?: AbortSignal;

@@ -228,7 +228,7 @@ SelectedLines selectVerticalSlash(const Tensor& q, const Tensor& k, const Vertic
          offsets = call.lists(call.numHeads, 1, std::min(slash, call.seqLenKV));
   enqueue(call.op, {&q, &k}, {&sums, &columns, &offsets},
           [=, q = call.q, k = call.k](const Backend& table, Parallel& parallel) mutable {
-            if (sums.size() == 0 || q.size() == 0) return;
+            if (sums.size() == 0) return;
             args.q = q.view(), args.k = k.view(), args.sums = sums.view();
             args.vertical = columns.view(), args.slash = offsets.view();
             table.selectLines(args, parallel);

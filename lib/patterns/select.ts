@@ -1,8 +1,7 @@
 // Patterns chosen by content: a selector has the parameters of a paper; select(q, k) looks at the tensors and gives the
 // pattern of exactly these queries and keys.
-import type { TensorLike } from "../attention.js";
 import { checkedNumber, checkedOptions, wrongArgument } from "../options.js";
-import type { Tensor } from "../tensor.js";
+import type { Tensor, TensorLike } from "../tensor.js";
 import { Pattern, type PatternSpec } from "./pattern.js";
 
 /** What a selection made of lists of blocks: the specification, and how many sequences and heads it is for. */

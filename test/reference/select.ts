@@ -26,7 +26,17 @@ const softmax = (x: number[]) => {
   return e.map((v) => v / sum);
 };
 
+const heads = new WeakMap<Values, Map<string, Head>>();
+/** The same object for the same arguments. */
 export function headOf(q: Values, k: Values, batch: number, head: number): Head {
+  const known = heads.get(q) ?? new Map<string, Head>();
+  heads.set(q, known);
+  const made = known.get(`${batch},${head}`) ?? makeHead(q, k, batch, head);
+  known.set(`${batch},${head}`, made);
+  return made;
+}
+
+function makeHead(q: Values, k: Values, batch: number, head: number): Head {
   const rows = ({ data, shape }: Values, h: number) => {
     const [, n, heads, dim] = shape as [number, number, number, number];
     return range(n).map((i) => Array.from(data.subarray(((batch * n + i) * heads + h) * dim).subarray(0, dim)));
@@ -35,6 +45,8 @@ export function headOf(q: Values, k: Values, batch: number, head: number): Head 
   const keys = rows(k, Math.floor(head / group));
   return { q: rows(q, head), k: keys, start: keys.length - (q.shape[1] as number) };
 }
+
+const keysOfBlocks = new WeakMap<Head, Map<string, Vector>>();
 
 const blocksOf = (k: Vector[], size: number) =>
   range(Math.ceil(k.length / size)).map((b) => k.slice(b * size, (b + 1) * size));
@@ -128,7 +140,14 @@ interface InfLlm {
   queryBlock: number;
 }
 /** Keys [heads of the group] score with the queries that have them in their window. */
-export function blockKey(group: Head[], block: number, o: InfLlm): Vector {
+function blockKey(group: Head[], block: number, o: InfLlm): Vector {
+  const known = keysOfBlocks.get(group[0] as Head) ?? new Map<string, Vector>();
+  keysOfBlocks.set(group[0] as Head, known);
+  const made = known.get(`${block},${o.representatives}`) ?? makeBlockKey(group, block, o);
+  known.set(`${block},${o.representatives}`, made);
+  return made;
+}
+function makeBlockKey(group: Head[], block: number, o: InfLlm): Vector {
   const { k, start } = group[0] as Head;
   const keys = range(o.blockSize, block * o.blockSize).filter((m) => m < k.length);
   const reach = (m: number) => range(o.local, m + 1).filter((p) => p >= start && p < k.length);
