@@ -7,7 +7,8 @@ import { randomValues, read, tensorOf } from "../support/tensors.js";
 import { describeOnIsa, isa } from "./support.js";
 
 const lengths = [5, 0, 70, 1, 33];
-const bounds = lengths.reduce((all, n) => [...all, (all.at(-1) as number) + n], [0]);
+const bounds = [0];
+for (const length of lengths) bounds.push((bounds.at(-1) as number) + length);
 const total = bounds.at(-1) as number;
 const numHeads = 4;
 const numKVHeads = 2;
