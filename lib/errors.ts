@@ -5,7 +5,9 @@ import { fileURLToPath } from "node:url";
 // Frames of the thin layer above the addon (files directly in this folder, in attention/, patterns/ and positions/).
 const folder = new URL(".", import.meta.url).href;
 const paths = [folder, fileURLToPath(folder)].map((path) => path.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
-const ownFrame = new RegExp(`^\\s+at (?:.*\\()?(?:${paths.join("|")})(?:(?:attention|patterns|positions)/)?[\\w-]+\\.[jt]s[:?]`);
+const ownFrame = new RegExp(
+  `^\\s+at (?:.*\\()?(?:${paths.join("|")})(?:(?:attention|patterns|positions)/)?[\\w-]+\\.[jt]s[:?]`,
+);
 
 /** The stack without our own frames at its top: the first line is the call that was wrong. */
 function callersStack(stack: string | undefined): string | undefined {
