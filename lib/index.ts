@@ -43,6 +43,7 @@ export { hierarchicalAttention, type HierarchicalOptions } from "./attention/hie
 export { landmarkAttention, type LandmarkOptions } from "./attention/landmark.js";
 export { linformerAttention, type LinformerOptions } from "./attention/linformer.js";
 export { lunaAttention, type LunaOptions, type LunaOutput, type LunaState } from "./attention/luna.js";
+export { adaptiveSpan, type AdaptiveSpanOptions } from "./attention/spans.js";
 export * from "./errors.js";
 export { machine, memory, setMemoryBudget, setQueueBytes, setThreads } from "./machine.js";
 export { type LoadOptions, loadModel } from "./load.js";

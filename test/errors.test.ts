@@ -92,11 +92,11 @@ describe("flashAttention refuses", () => {
     ));
   it("an unknown option", () =>
     expect(misuse(() => flashAttention(q, q, q, loose({ casual: true })), ArgumentError)).toMatchInlineSnapshot(
-      `"ArgumentError ERR_LONGSPAN_ARGUMENT: flashAttention: unknown option "casual"; did you mean "causal"? (it takes causal, window, pattern, scale, softcap, alibiSlopes, bias, sinkLogits, cuSeqLensQ, cuSeqLensKV, seqLensKV, blockTable, returnLse)"`,
+      `"ArgumentError ERR_LONGSPAN_ARGUMENT: flashAttention: unknown option "casual"; did you mean "causal"? (it takes causal, window, pattern, scale, softcap, alibiSlopes, bias, sinkLogits, queryScale, distanceBias, firstDistance, expireSpans, expireRamp, cuSeqLensQ, cuSeqLensKV, seqLensKV, blockTable, returnLse)"`,
     ));
   it("an option that is nothing like ours", () =>
     expect(misuse(() => flashAttention(q, q, q, loose({ dropout: 0 })), ArgumentError)).toMatchInlineSnapshot(
-      `"ArgumentError ERR_LONGSPAN_ARGUMENT: flashAttention: unknown option "dropout" (it takes causal, window, pattern, scale, softcap, alibiSlopes, bias, sinkLogits, cuSeqLensQ, cuSeqLensKV, seqLensKV, blockTable, returnLse)"`,
+      `"ArgumentError ERR_LONGSPAN_ARGUMENT: flashAttention: unknown option "dropout" (it takes causal, window, pattern, scale, softcap, alibiSlopes, bias, sinkLogits, queryScale, distanceBias, firstDistance, expireSpans, expireRamp, cuSeqLensQ, cuSeqLensKV, seqLensKV, blockTable, returnLse)"`,
     ));
   it("a scale that is not a number", () =>
     expect(misuse(() => flashAttention(q, q, q, { scale: Number.NaN }), ArgumentError)).toMatchInlineSnapshot(
@@ -128,7 +128,7 @@ describe("flashAttention refuses", () => {
     ));
   it("options that are no object", () =>
     expect(misuse(() => flashAttention(q, q, q, loose(true)), ArgumentError)).toMatchInlineSnapshot(
-      `"ArgumentError ERR_LONGSPAN_ARGUMENT: flashAttention: expected an object { causal, window, pattern, scale, softcap, alibiSlopes, bias, sinkLogits, cuSeqLensQ, cuSeqLensKV, seqLensKV, blockTable, returnLse } for options, got a boolean"`,
+      `"ArgumentError ERR_LONGSPAN_ARGUMENT: flashAttention: expected an object { causal, window, pattern, scale, softcap, alibiSlopes, bias, sinkLogits, queryScale, distanceBias, firstDistance, expireSpans, expireRamp, cuSeqLensQ, cuSeqLensKV, seqLensKV, blockTable, returnLse } for options, got a boolean"`,
     ));
   it("a pattern made by hand", () =>
     expect(

@@ -126,6 +126,12 @@ inline void maskOf(const Residues& p, const int*, int count, const Rows& keys, u
   maskByKey(p, count, keys, words);
 }
 
+inline void maskOf(const Queries& p, const int* queries, int count, const Rows& keys, uint64_t* words) {
+  uint64_t those = 0;
+  for (int i = 0; i < count; ++i) those |= uint64_t(p.allows(queries[i], 0)) << i;
+  for (int j = 0; j < keys.count; ++j) words[j] = those;
+}
+
 inline void maskOf(const Composite& p, const int* queries, int count, const Rows& keys, uint64_t* words) {
   p.mask(queries, count, keys, words);
 }

@@ -114,6 +114,11 @@ struct AttentionArgs {
   TensorView bias;         // [batch, numHeads, seqLenQ, seqLenKV] with zero strides where broadcast, may be absent
   TensorView sinkLogits;   // [numHeads] float32, may be absent
   const Pattern* pattern;
+  TensorView queryScale;    // [batch, numHeads, seqLenQ] float32 factor on a query's scores, may be absent
+  TensorView distanceBias;  // [numHeads, distances] float32, may be absent: by query − key − firstDistance, ends held
+  int firstDistance;
+  TensorView expireSpans;  // [batch, seqLenKV] float32, may be absent: how long a key is seen
+  float expireRamp;        // over how many positions its weight falls then
   int offset;       // position of query 0 among the keys: seqLenKV − seqLenQ, or where a slice of the queries begins
   bool accumulate;  // out (float32) and lse hold another part: this one is merged into them, sink logits aside
   // Instead of strides over the batch: q, k, v, out and lse have batch = sequences of at most shape[1] rows; the

@@ -25,11 +25,12 @@ void addBias(BlockScores& x, const T* bias, int64_t stride, int count) {
   }
 }
 
-// scale, softcap, ALiBi and bias, in this order
+// scale, softcap, ALiBi, terms and bias, in this order
 void bendScores(BlockScores& x, const DecodeItem& item, int head, int query, int64_t key, int count) {
   const AttentionArgs& args = item.plan.args;
   constexpr int vecs = cacheKeys / lanes;
-  for (int i = 0; i < vecs; ++i) x[i] *= args.scale;
+  const float scale = args.scale * queryScaleOf(args, int(item.batch), head, query);
+  for (int i = 0; i < vecs; ++i) x[i] *= scale;
   if (args.softcap > 0)
     for (int i = 0; i < vecs; ++i) x[i] = args.softcap * tanh(x[i] / args.softcap);
   if (args.alibiSlopes) {
@@ -38,6 +39,9 @@ void bendScores(BlockScores& x, const DecodeItem& item, int head, int query, int
     for (int i = 0; i < vecs; ++i)
       x[i] -= slope * absolute(__builtin_convertvector(laneNumbers() + (distance + i * lanes), Vec));
   }
+  if (hasTerms(args))
+    for (int i = 0; i < count; ++i)
+      x[i / lanes][i % lanes] += scoreTerms(args, int(item.batch), head, query + args.offset, int(key) + i);
   const TensorView& bias = args.bias;
   if (!bias) return;
   int64_t at = item.batch * bias.strides[0] + head * bias.strides[1] + query * bias.strides[2] + key * bias.strides[3];

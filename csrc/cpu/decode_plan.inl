@@ -41,7 +41,7 @@ DecodePlan planDecode(const AttentionArgs& args) {
   KVCacheView dims = {.headDim = plan.headDim, .valueDim = plan.valueDim};
   plan.keyDim = dims.keyDim();
   plan.paddedValueDim = dims.paddedValueDim();
-  plan.bent = args.softcap > 0 || args.alibiSlopes || args.bias || args.scale <= 0;
+  plan.bent = args.softcap > 0 || args.alibiSlopes || args.bias || args.queryScale || hasTerms(args) || args.scale <= 0;
   plan.headsInside = !cache.slabs && args.k.strides[2] < args.k.strides[1];
   plan.stateStride = plan.paddedValueDim + stateExtra;
   int64_t headStates = int64_t(plan.numKVHeads) * plan.rows * plan.stateStride * 4;

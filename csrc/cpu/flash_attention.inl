@@ -151,7 +151,7 @@ void attendSubtile(const FlashPlan& plan, const Rows& keys, const ScoreChange* c
 
 // The changes of scores of the subtile from firstRow on; arrays of subtileRows in `buffers`
 struct ScoreChangeBuffers {
-  float slopes[subtileRows];
+  float slopes[subtileRows], scales[subtileRows];
   int position[subtileRows];
   int64_t biasRow[subtileRows];
 };
@@ -163,10 +163,19 @@ ScoreChange scoreChange(const AttentionArgs& args, const FlashItem& item, int64_
     int head = s.rows.head[firstRow + r], position = s.rows.position[firstRow + r];
     buffers.position[r] = position + offset;
     if (args.alibiSlopes) buffers.slopes[r] = args.alibiSlopes.as<float>()[head * args.alibiSlopes.strides[0]];
+    if (args.queryScale) buffers.scales[r] = queryScaleOf(args, item.batch, head, position);
     if (bias) buffers.biasRow[r] = item.batch * bias.strides[0] + head * bias.strides[1] + position * bias.strides[2];
   }
-  return {args.scale,       args.softcap, args.alibiSlopes ? buffers.slopes : nullptr,
-          buffers.position, bias,         buffers.biasRow};
+  ScoreChange change = {args.scale, args.softcap};
+  if (args.alibiSlopes) change.slopes = buffers.slopes;
+  change.position = buffers.position;
+  change.bias = bias;
+  change.biasRow = buffers.biasRow;
+  if (args.queryScale) change.scales = buffers.scales;
+  if (hasTerms(args)) change.termed = &args;
+  change.batch = item.batch;
+  change.heads = s.rows.head + firstRow;
+  return change;
 }
 
 template <class Products>

@@ -60,7 +60,8 @@ FlashPlan planFlash(const AttentionArgs& args) {
   plan.outDims = roundUp(plan.valueDim, dimsPerBlock);
   plan.panelPitch = tileKV / Products::perUnit * dimsPerBlock;
   plan.normaliseKeys = args.normaliseKeys;
-  plan.adjusts = args.softcap > 0 || args.alibiSlopes || args.bias || !(args.scale > 0);
+  plan.adjusts =
+      args.softcap > 0 || args.alibiSlopes || args.bias || args.queryScale || hasTerms(args) || !(args.scale > 0);
   plan.exponentScale = plan.adjusts ? 1.44269504f : args.scale * 1.44269504f;
   plan.scoreScale = plan.adjusts ? 1.f : args.scale;
   plan.selfScore = args.selfScore / plan.scoreScale;

@@ -75,7 +75,11 @@ struct ScoreChange {
   const float* slopes;  // [subtileRows] or null
   const int* position;  // [subtileRows] of the query, counted as keys are
   TensorView bias;
-  const int64_t* biasRow;  // [subtileRows] offsets
+  const int64_t* biasRow;       // [subtileRows] offsets
+  const float* scales;          // [subtileRows] of the queries, or null
+  const AttentionArgs* termed;  // the arguments, where they have terms
+  int batch;
+  const int* heads;  // [subtileRows]
 };
 
 template <class T>
@@ -89,6 +93,7 @@ LONGSPAN_INLINE void addBias(const ScoreChange& change, int64_t key, float* scor
     int key = keys[firstKey + i];
     for (int j = 0; j < subtileColumns; ++j) {
       Vec x = load(scores + j * lanes) * change.scale;
+      if (change.scales) x *= load(change.scales + j * lanes);
       if (change.softcap > 0) x = change.softcap * tanh(x / change.softcap);
       if (change.slopes) {
         Vec distance = __builtin_convertvector(key - *(const UnalignedVecInt*)(change.position + j * lanes), Vec);
@@ -96,6 +101,9 @@ LONGSPAN_INLINE void addBias(const ScoreChange& change, int64_t key, float* scor
       }
       store(scores + j * lanes, x);
     }
+    if (change.termed)
+      for (int r = 0; r < subtileRows; ++r)
+        scores[r] += scoreTerms(*change.termed, change.batch, change.heads[r], change.position[r], key);
     if (!change.bias) continue;
     switch (change.bias.dtype) {
       case DType::Float16:

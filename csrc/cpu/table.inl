@@ -23,6 +23,7 @@
 #include "select_mass.inl"
 #include "select_lines.inl"
 #include "kv_cache.inl"
+#include "score_terms.inl"
 #include "decode_block.inl"
 #include "decode_rows.inl"
 #include "decode_plan.inl"

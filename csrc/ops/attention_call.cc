@@ -24,26 +24,53 @@ std::optional<Tensor> perHead(const char* op, const char* name, const std::optio
   return contiguous(converted(*given, DType::Float32));
 }
 
-// [batch, numHeads, seqLenQ, seqLenKV] with zero strides along axes it is repeated over.
-std::optional<Tensor> broadcastBias(const AttentionCall& call, const std::optional<Tensor>& given) {
+// float32 of the wanted shape, with zero strides along axes it is repeated over; missing axes are in front.
+std::optional<Tensor> broadcastTo(const AttentionCall& call, const char* name, const std::optional<Tensor>& given,
+                                  const Shape& wanted, const char* axes) {
   if (!given) return given;
-  requireDType(call.op, "bias", *given, floatDTypes);
-  Shape wanted = {call.batch, call.numHeads, call.seqLenQ, call.seqLenKV};
-  Tensor bias = converted(*given, DType::Float32), view = bias;
+  requireDType(call.op, name, *given, floatDTypes);
+  Tensor from = converted(*given, DType::Float32), view = from;
+  const int rank = int(wanted.size());
   view.shape = wanted;
-  view.strides.assign(4, 0);
-  bool fits = bias.rank() <= 4;
-  for (int i = 0; fits && i < bias.rank(); ++i) {
-    int at = 4 - bias.rank() + i;
-    if (bias.shape[i] == wanted[at])
-      view.strides[at] = bias.strides[i];
+  view.strides.assign(wanted.size(), 0);
+  bool fits = from.rank() <= rank;
+  for (int i = 0; fits && i < from.rank(); ++i) {
+    int at = rank - from.rank() + i;
+    if (from.shape[i] == wanted[at])
+      view.strides[at] = from.strides[i];
     else
-      fits = bias.shape[i] == 1;
+      fits = from.shape[i] == 1;
   }
-  if (!fits)
-    Dims(call.op).mismatch("bias", concat("broadcastable to [batch, numHeads, seqLenQ, seqLenKV] = ", toString(wanted)),
-                           given->shape);
+  if (!fits) Dims(call.op).mismatch(name, concat("broadcastable to ", axes, " = ", toString(wanted)), given->shape);
   return view;
+}
+
+// [numHeads or 1, distances], at least one distance
+std::optional<Tensor> distanceTable(const AttentionCall& call, const FlashAttentionOptions& options) {
+  const auto& given = options.distanceBias;
+  if (!given) return given;
+  if (given->rank() != 2 || given->shape[1] < 1)
+    Dims(call.op).mismatch("distanceBias", "[numHeads or 1, distances]", given->shape);
+  return broadcastTo(call, "distanceBias", given, {call.numHeads, given->shape[1]}, "[numHeads, distances]");
+}
+
+void readScores(AttentionCall& call, const FlashAttentionOptions& options) {
+  call.alibiSlopes = perHead(call.op, "alibiSlopes", options.alibiSlopes, call.numHeads);
+  call.sinkLogits = perHead(call.op, "sinkLogits", options.sinkLogits, call.numHeads);
+  call.bias = broadcastTo(call, "bias", options.bias, {call.batch, call.numHeads, call.seqLenQ, call.seqLenKV},
+                          "[batch, numHeads, seqLenQ, seqLenKV]");
+  call.queryScale = broadcastTo(call, "queryScale", options.queryScale, {call.batch, call.numHeads, call.seqLenQ},
+                                "[batch, numHeads, seqLenQ]");
+  call.distanceBias = distanceTable(call, options);
+  call.expireSpans =
+      broadcastTo(call, "expireSpans", options.expireSpans, {call.batch, call.seqLenKV}, "[batch, seqLenKV]");
+  if (std::abs(options.firstDistance) > (int64_t(1) << 30))
+    badArgument(call.op, "firstDistance", concat("firstDistance must be in ±2^30, got ", options.firstDistance));
+  requireFinite(call.op, "expireRamp", options.expireRamp);
+  if (options.expireRamp <= 0)
+    badArgument(call.op, "expireRamp", concat("expireRamp must be positive, got ", options.expireRamp));
+  call.firstDistance = int(options.firstDistance);
+  call.expireRamp = float(options.expireRamp);
 }
 
 float checkedScale(const AttentionCall& call, const std::optional<double>& given) {
@@ -81,9 +108,7 @@ AttentionCall attentionCall(const char* op, Dims& dims, const Tensor& q, int64_t
   call.softcap = float(options.softcap.value_or(0));
   PatternSpec spec = patternOf(op, options);
   if (patterned) call.pattern = concretePattern(op, spec, {call.batch, call.numHeads, call.seqLenQ, seqLenKV});
-  call.alibiSlopes = perHead(op, "alibiSlopes", options.alibiSlopes, call.numHeads);
-  call.sinkLogits = perHead(op, "sinkLogits", options.sinkLogits, call.numHeads);
-  call.bias = broadcastBias(call, options.bias);
+  readScores(call, options);
   call.q = q;
   return call;
 }
@@ -130,7 +155,7 @@ Tensor fullAttention(const char* op, float scale, const Tensor& q, const Tensor&
 
 std::vector<const Tensor*> AttentionCall::inputs() const {
   std::vector<const Tensor*> all = {&q};
-  for (const auto* given : {&alibiSlopes, &bias, &sinkLogits})
+  for (const auto* given : {&alibiSlopes, &bias, &sinkLogits, &queryScale, &distanceBias, &expireSpans})
     if (*given) all.push_back(&**given);
   const PatternPointer& used = sequences ? sequences->pattern : pattern;
   if (used)
@@ -148,6 +173,11 @@ AttentionArgs argumentsOf(const AttentionCall& call) {
   args.alibiSlopes = viewOf(call.alibiSlopes);
   args.bias = viewOf(call.bias);
   args.sinkLogits = viewOf(call.sinkLogits);
+  args.queryScale = viewOf(call.queryScale);
+  args.distanceBias = viewOf(call.distanceBias);
+  args.firstDistance = call.firstDistance;
+  args.expireSpans = viewOf(call.expireSpans);
+  args.expireRamp = call.expireRamp;
   args.offset = int(call.seqLenKV - call.seqLenQ);
   return args;
 }

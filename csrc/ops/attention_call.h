@@ -18,7 +18,9 @@ struct AttentionCall {
   PatternPointer pattern;                      // absent where there are sequences
   std::shared_ptr<const Sequences> sequences;  // absent where they are read when the op runs
   float scale, softcap;
-  std::optional<Tensor> alibiSlopes, bias, sinkLogits;
+  int firstDistance;
+  float expireRamp;
+  std::optional<Tensor> alibiSlopes, bias, sinkLogits, queryScale, distanceBias, expireSpans;
   Tensor q, out;
   std::optional<Tensor> lse;
   std::vector<const Tensor*> inputs() const;

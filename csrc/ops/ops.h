@@ -73,6 +73,9 @@ struct FlashAttentionOptions {
   std::optional<PatternSpec> pattern;
   std::optional<double> scale, softcap;
   std::optional<Tensor> alibiSlopes, bias, sinkLogits;
+  std::optional<Tensor> queryScale, distanceBias, expireSpans;
+  int64_t firstDistance = 0;
+  double expireRamp = 32;
   std::optional<Integers> cuSeqLensQ, cuSeqLensKV, seqLensKV;
   std::optional<Tensor> blockTable;
   bool returnLse = false;
@@ -90,6 +93,15 @@ struct FlashAttentionOptions {
             "broadcastable to [batch, numHeads, seqLenQ, seqLenKV], added to the scores"),
       field("sinkLogits", &FlashAttentionOptions::sinkLogits,
             "[numHeads] float32: one more logit per head in the softmax, without a value (gpt-oss)"),
+      field("queryScale", &FlashAttentionOptions::queryScale,
+            "broadcastable to [batch, numHeads, seqLenQ]: factor on a query's scores (by head, by log n)"),
+      field("distanceBias", &FlashAttentionOptions::distanceBias,
+            "[numHeads or 1, distances], added to the scores by query position − key position; beyond the table its "
+            "ends"),
+      field("firstDistance", &FlashAttentionOptions::firstDistance, "the distance of distanceBias[…, 0]; 0 if absent"),
+      field("expireSpans", &FlashAttentionOptions::expireSpans,
+            "[batch, seqLenKV]: a key is seen in full to this distance (Expire-Span)"),
+      field("expireRamp", &FlashAttentionOptions::expireRamp, "over how many positions its weight then falls to 0; 32"),
       field("cuSeqLensQ", &FlashAttentionOptions::cuSeqLensQ,
             "[sequences + 1]: sequences behind each other in q; row r of sequence s is cuSeqLensQ[s] + r"),
       field("cuSeqLensKV", &FlashAttentionOptions::cuSeqLensKV, "the same for k and v; cuSeqLensQ if absent"),

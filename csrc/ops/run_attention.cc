@@ -44,6 +44,11 @@ AttentionArgs narrowed(const AttentionArgs& args, const Slice& s, SequenceView& 
   a.sinkLogits = {};
   a.accumulate = true;
   if (a.alibiSlopes) a.alibiSlopes.data = a.alibiSlopes.as<float>() + firstHead * a.alibiSlopes.strides[0];
+  if (a.queryScale)
+    a.queryScale.data = a.queryScale.as<float>() + s.batch * a.queryScale.strides[0] +
+                        firstHead * a.queryScale.strides[1] + s.first * a.queryScale.strides[2];
+  if (a.distanceBias) a.distanceBias.data = a.distanceBias.as<float>() + firstHead * a.distanceBias.strides[0];
+  if (a.expireSpans) a.expireSpans.data = a.expireSpans.as<float>() + s.batch * a.expireSpans.strides[0];
   if (a.bias)
     a.bias.data =
         a.bias.as<float>() + s.batch * a.bias.strides[0] + firstHead * a.bias.strides[1] + s.first * a.bias.strides[2];

@@ -62,7 +62,9 @@ class Reader {
     }
     if (call_.batch != 1)
       badArgument(call_.op, "cuSeqLensQ", concat("packed sequences have batch 1, got ", call_.batch));
-    if (call_.bias) badArgument(call_.op, "bias", "packed sequences take no bias");
+    for (auto [given, name] :
+         {std::pair{&call_.bias, "bias"}, {&call_.queryScale, "queryScale"}, {&call_.expireSpans, "expireSpans"}})
+      if (*given) badArgument(call_.op, name, concat("packed sequences take no ", name));
     std::vector<int> bounds = boundsOf(call_.op, "cuSeqLensQ", *options_.cuSeqLensQ, call_.seqLenQ);
     for (size_t s = 0; s + 1 < bounds.size(); ++s) {
       result_->views.push_back({bounds[s] * q[1], 0, 0, bounds[s] * out[1], bounds[s], 0, nullptr});

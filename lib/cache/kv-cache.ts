@@ -21,6 +21,9 @@ export interface CacheAttentionOptions {
   /** A pattern of `patterns`: it knows its specification at the lengths of a call. */
   pattern?: { spec(lengths: { seqLenQ: number; seqLenKV: number }): PatternSpec };
   scale?: number;
+  /** [numHeads or 1, distances], added to the scores by query position − key position − firstDistance. */
+  distanceBias?: Tensor;
+  firstDistance?: number;
   returnLse?: true;
 }
 

@@ -11,6 +11,7 @@ export interface AttentionReferenceOptions {
   alibiSlopes?: Float64Array;
   bias?: Values; // broadcastable to [batch, numHeads, seqLenQ, seqLenKV]
   sinkLogits?: Float64Array;
+  queryScale?: (q: number, head: number) => number;
 }
 export interface Precision {
   dtype: (x: number) => number;
@@ -53,7 +54,7 @@ export function attention(
           let s = 0;
           for (let c = 0; c < headDim; c++)
             s = float32(s + float32((q.data[queryAt + c] as number) * (k.data[keyAt + c] as number)));
-          s = dtype(s * options.scale);
+          s = dtype(s * options.scale * (options.queryScale?.(i, h) ?? 1));
           if (softcap) s = dtype(softcap * Math.tanh(s / softcap));
           if (alibiSlopes) s = dtype(s - (alibiSlopes[h] as number) * Math.abs(i + seqLenKV - seqLenQ - j));
           if (bias) s = dtype(s + at(bias, [b, h, i, j]));
