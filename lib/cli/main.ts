@@ -2,7 +2,7 @@
 // The `longspan` command. Each command's code, and with it the native addon, is loaded only when it runs: --help is
 // instant, and doctor works where the addon does not load.
 import { readFileSync } from "node:fs";
-import { Command, CommanderError, Option } from "commander";
+import { Argument, Command, CommanderError, Option } from "commander";
 import { exitCodes, runCommand } from "./run.js";
 import { parseCount, parseLengths, parseNumber, parseRopeScaling } from "./units.js";
 
@@ -191,11 +191,29 @@ program
   .summary("how fast the kernels are here")
   .description(
     "Measures what this machine can do at most (arithmetic in registers, reading of memory), then attention and matrix\n" +
-      "products, each as a share of the ceiling that bounds it. About 20 seconds. A checkout has more: npm run bench.",
+      "products, each as a share of the ceiling that bounds it. About 20 seconds. A checkout has more: npm run bench.\n" +
+      "`bench longnet` attends over as many tokens as memory holds, or more, streamed from a file with flat memory.",
   )
+  .addArgument(new Argument("[what]", "what to measure").choices(["kernels", "longnet"]).default("kernels"))
+  .addOption(new Option("--tokens <n>", "longnet: how many (default: 1m)").argParser(parseCount))
+  .option("--stream", "longnet: from a memory-mapped file, a segment of 32k tokens at a time", false)
+  .option("--file <file>", "longnet: where that file is written and removed again, 768 bytes a token")
   .addOption(threads())
   .addOption(json())
-  .action((options) => runCommand(async (signal) => (await import("./bench.js")).bench(options, signal)));
+  .addHelpText(
+    "after",
+    `
+Examples:
+  longspan bench
+  longspan bench longnet --tokens 4m
+  longspan bench longnet --tokens 16m --stream`,
+  )
+  .action((what, options) =>
+    runCommand(async (signal) => {
+      if (what === "longnet") return (await import("./bench-longnet.js")).benchLongNet(options, signal);
+      return (await import("./bench.js")).bench(options, signal);
+    }),
+  );
 
 try {
   await program.parseAsync();

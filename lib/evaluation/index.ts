@@ -20,3 +20,4 @@ export {
   retrievalProbes,
   type RetrievalRow,
 } from "./retrieval.js";
+export { longNet, type LongNetOptions, type LongNetResult, measureLongNet } from "./longnet.js";

@@ -339,7 +339,7 @@ struct Problem {
       args.lse.strides[i] = lse.view.strides[i + 1];
     }
     args.pattern = &pattern;
-    args.offset = visit(pattern, [](const auto& p) { return p.start; });
+    args.offset = visit(pattern, [](const auto& p) { return p.offset(); });
     if (c.softcap) args.softcap = 2;
     if (c.bias) args.bias = bias.view;
     args.bias.strides[0] = 0;  // broadcast
