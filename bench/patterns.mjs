@@ -10,15 +10,15 @@ const shapes = [
 ];
 const scattered = (q, kv) => kv <= q && (kv === q || (q * 7 + kv * 13) % 4 === 0);
 
+const longNet = { segments: [1024, 2048, 4096], rates: [1, 2, 4] };
+
 /** What a name means at a length: options of the call. */
 const kinds = {
   "window 1023": () => ({ window: { before: 1023, after: 0 } }),
   "sinks 4 + 1023": () => ({ pattern: patterns.sinks({ tokens: 4, window: 1023 }) }),
   "blocks 64 × 64": () => ({ pattern: patterns.blocks({ blockSize: 64, allowed: scattered }) }),
   BigBird: () => ({ pattern: patterns.bigBird() }),
-  "LongNet 512/1 2048/2 4096/4": () => ({
-    pattern: patterns.dilated({ segments: [512, 2048, 4096], rates: [1, 2, 4], causal: true }),
-  }),
+  "LongNet 1024/1 2048/2 4096/4": () => ({ pattern: patterns.dilated({ ...longNet, causal: true }) }),
   "Longformer 256": () => ({ pattern: patterns.longformer({ window: 256, globals: [0] }) }),
   "gathered keys, causal": ({ order }) => ({ causal: true, blockTable: order }),
 };
@@ -28,7 +28,7 @@ export function cases({ quick }) {
   for (const shape of shapes)
     for (const kind of Object.keys(kinds)) {
       if (quick && shape !== shapes[0]) continue;
-      list.push({ op: "pattern", kind, seqLen, ...shape, target: 0.85 });
+      list.push({ op: "pattern", kind, seqLen, ...shape, ...longNet, target: 0.85 });
     }
   return list;
 }

@@ -98,6 +98,13 @@ function checkedAttention(op: string, given: AttentionSettings | null | undefine
   checkedFunction(op, "attention.queryScale", queryScale);
   if (pattern !== undefined && !(pattern instanceof Pattern))
     wrongArgument(op, "attention.pattern", "a pattern made by `patterns`", pattern);
+  if (pattern?.facts.byLength || pattern?.facts.lengths)
+    wrongArgument(
+      op,
+      "attention.pattern",
+      "a pattern by position: a context grows, this one is for one length",
+      pattern,
+    );
   if (pattern && (window !== undefined || sinks !== undefined))
     wrongArgument(op, "attention.pattern", "either pattern, or window and sinks", given);
   const before = typeof window === "object" && window !== null ? window.before : window;

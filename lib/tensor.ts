@@ -213,6 +213,16 @@ export function scope<T>(body: () => T): T {
   }
 }
 
+/** Tensors made in `body` belong to no scope: what outlives the call that makes it keeps them. */
+export function unscoped<T>(body: () => T): T {
+  scopes.push(new Set());
+  try {
+    return body();
+  } finally {
+    scopes.pop();
+  }
+}
+
 /** Waits until everything enqueued so far has run. Aborting only stops the waiting. */
 export async function idle(options: WaitOptions & { device?: string } = {}): Promise<void> {
   checkedOptions("idle", options, ["device", "signal"]);

@@ -1,6 +1,6 @@
 // The patterns against definitions written from the papers; questions, pictures, and what is refused.
 import { describe, expect, it } from "vitest";
-import { ArgumentError, flashAttention, patterns, Tensor } from "../lib/index.js";
+import { ArgumentError, flashAttention, patterns, scope, Tensor } from "../lib/index.js";
 import { multiplicity, patternCases } from "./cases/patterns.js";
 
 describe("patterns are what their papers say", () => {
@@ -52,6 +52,29 @@ describe("questions", () => {
       `"<svg xmlns="http://www.w3.org/2000/svg" viewBox="-1 -1 50 50" role="img"><title>dilated (LongNet) attention, 8 queries by 8 keys</title><rect width="48" height="48" fill="#f4f6f8" stroke="#9aa5b1"/><path d="M0 0h6v6h-6zM0 12h6v6h-6zM12 12h6v6h-6zM24 24h6v6h-6zM24 36h6v6h-6zM36 36h6v6h-6z" fill="#1f4e79" fill-opacity="1.00"/><path d="M0 6h12v6h-12zM6 12h6v6h-6zM0 18h24v6h-24zM0 24h6v6h-6zM12 24h6v6h-6zM24 30h12v6h-12zM0 36h6v6h-6zM12 36h6v6h-6zM30 36h6v6h-6zM24 42h24v6h-24z" fill="#1f4e79" fill-opacity="0.73"/></svg>"`,
     );
   });
+});
+
+describe("patterns live on", () => {
+  const make = () => new Tensor("float32", Float32Array.from({ length: 96 }, Math.sin), [1, 12, 2, 4]);
+  const kinds = {
+    blocks: () => patterns.blocks({ blockSize: 4, allowed: (q, kv) => q >= kv }),
+    "blocks of an int32 tensor": () =>
+      patterns.blocks({ blockSize: 6, allowed: new Tensor("int32", [1, 0, 1, 1], [2, 2]) }),
+    tree: () => patterns.tree({ parents: [-1, 0, 0] }),
+    verticalSlash: () => patterns.verticalSlash({ columns: [0], offsets: [0, 1] }),
+  };
+  for (const [name, factory] of Object.entries(kinds))
+    it(`${name}: beyond the scope they were made or first used in`, async () => {
+      const q = make();
+      const pattern = scope(() => {
+        const made = factory();
+        flashAttention(q, q, q, { pattern: made });
+        return { made };
+      }).made;
+      const first = scope(() => flashAttention(q, q, q, { pattern, returnLse: false }));
+      const again = flashAttention(q, q, q, { pattern, returnLse: false });
+      expect(await again.data()).toEqual(await first.data());
+    });
 });
 
 describe("what is refused", () => {
@@ -117,7 +140,7 @@ describe("what is refused", () => {
       call(patterns.blocks({ blockSize: 4, rowStart: [0, 1, 5], columns: [0, 1] })),
       call(patterns.blocks({ blockSize: 4, allowed: [[true]] })),
       call(patterns.blocks({ blockSize: 4, allowed: new Tensor("uint8", [1], [1, 1]) })),
-      call(patterns.blocks({ blockSize: 4, allowed: () => "partial" })),
+      call(patterns.blocks({ blockSize: 4, causal: false, allowed: () => "partial" })),
       call(patterns.blocks({ blockSize: 4, allowed: () => "half" as never })),
       call(patterns.bigBird({ blockSize: 2, table: [[[], [9], [], []]] })),
     ]).toMatchInlineSnapshot(`
@@ -128,7 +151,7 @@ describe("what is refused", () => {
         "rowStart: flashAttention: rowStart must end within the 2 columns",
         "allowed: blocks: allowed has no entry for block (0, 1) of this call",
         "allowed: blocks: allowed is 1 by 1 blocks, this call has 2 by 2",
-        "allowed: blocks: a "partial" block needs causal: true or within, to say which pairs are seen",
+        "within: blocks: with causal: false a "partial" block needs within, to say which pairs are seen",
         "allowed: blocks: allowed must give "none", "partial", "full" or a boolean, got "half" for block (0, 0)",
         "table: bigBird: table[0][1] must list blocks in [0, 4), got [9]",
       ]

@@ -53,6 +53,34 @@ def product(case):
     return median(lambda: F.linear(x, w), (lambda: large.sum()) if case["op"] == "gemv" else None)
 
 
-ops = {"attention": attention, "decode": decode, "gemm": product, "gemv": product}
+flex = None
+
+
+def pattern(case):  # FlexAttention, compiled for the CPU, with its block mask made outside the clock
+    global flex
+    if case["dtype"] != "float32" or not ("window 1023" in case["kind"] or "LongNet" in case["kind"]):
+        return None
+    from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+
+    flex = flex or torch.compile(flex_attention, dynamic=False)
+    n, num_heads = case["seqLen"], case["numHeads"]
+    q, k, v = (heads(case, n, case[name]) for name in ("numHeads", "numKVHeads", "numKVHeads"))
+
+    def window(b, h, i, j):
+        return (j <= i) & (i - j <= 1023)
+
+    def dilated(b, h, i, j):  # a pair of several branches counts once: no more work than ours
+        seen = torch.zeros_like(i < j)
+        for w, r in zip(case["segments"], case["rates"]):
+            seen = seen | ((i // w == j // w) & (i % w % r == h % r) & (j % w % r == h % r))
+        return seen & (j <= i)
+
+    by_head = "LongNet" in case["kind"]
+    mask = create_block_mask(dilated if by_head else window, None, num_heads if by_head else None, n, n, device="cpu")
+    grouped = case["numHeads"] != case["numKVHeads"]
+    return median(lambda: flex(q, k, v, block_mask=mask, enable_gqa=grouped))
+
+
+ops = {"pattern": pattern, "attention": attention, "decode": decode, "gemm": product, "gemv": product}
 with torch.inference_mode():
     print(json.dumps([ops[c["op"]](c) if c["op"] in ops else None for c in job["cases"]]))

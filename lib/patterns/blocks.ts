@@ -1,7 +1,7 @@
 // Patterns by blocks of queries and keys: from a predicate, a matrix, a tensor, or lists; and masks of single pairs.
 import { ArgumentError } from "../errors.js";
 import { checkedNumber, checkedOptions, describe } from "../options.js";
-import { Tensor } from "../tensor.js";
+import { Tensor, unscoped } from "../tensor.js";
 import { Pattern, type PatternLengths, type PatternSpec } from "./pattern.js";
 
 /** What a block of pairs is: none is seen, some are (`causal` or `within` says which), all are. */
@@ -19,9 +19,12 @@ export interface BlocksOptions {
   /** Instead of `allowed`, lists (CSR): row r of blocks sees columns[rowStart[r] … rowStart[r + 1]), ascending. */
   rowStart?: readonly number[] | Int32Array;
   columns?: readonly number[] | Int32Array;
-  /** Of "partial" blocks a query sees no later key. */
+  /**
+   * Of "partial" blocks a query sees no later key: so if absent, unless `within` says otherwise. Tensors and lists have no
+   * partial blocks: there true means that no later key is seen at all.
+   */
   causal?: boolean;
-  /** Of "partial" blocks a query sees what this pattern lets it see. */
+  /** Of "partial" blocks (of all blocks of tensors and lists) a query sees what this pattern lets it see. */
   within?: Pattern;
 }
 
@@ -108,10 +111,13 @@ function fromPredicate(predicate: BlockPredicate, size: { q: number; kv: number 
     const whole = blockRows(size, rows.full, firstRow);
     if (rows.partial.every((row) => row.length === 0)) return whole;
     if (!within)
-      throw new ArgumentError('blocks: a "partial" block needs causal: true or within, to say which pairs are seen', {
-        op: "blocks",
-        argument: "allowed",
-      });
+      throw new ArgumentError(
+        'blocks: with causal: false a "partial" block needs within, to say which pairs are seen',
+        {
+          op: "blocks",
+          argument: "within",
+        },
+      );
     return { kind: "union", of: [whole, blockRows(size, rows.partial, firstRow, within)] };
   };
 }
@@ -134,7 +140,7 @@ function fromTensor(tensor: Tensor, size: { q: number; kv: number }): (lengths: 
       op: "blocks",
       argument: "allowed",
     });
-  const mask = tensor.dtype === "uint8" ? tensor : tensor.to("uint8");
+  const mask = tensor.dtype === "uint8" ? tensor : unscoped(() => tensor.to("uint8"));
   const [rows, columns] = tensor.shape as [number, number];
   return (lengths) => {
     const { endRow, endColumn } = blockGrid(size, lengths);
@@ -180,7 +186,9 @@ export function blocks(options: BlocksOptions): Pattern {
       op,
       argument: "allowed",
     });
-  return new Pattern((lengths) => fromPredicate(predicate, size, inside(lengths))(lengths), facts);
+  const partial = (lengths: PatternLengths) =>
+    inside(lengths) ?? (causal === undefined ? { kind: "causal" } : undefined);
+  return new Pattern((lengths) => fromPredicate(predicate, size, partial(lengths))(lengths), facts);
 }
 
 /** Any mask, pair by pair: a predicate of positions (up to 4096² pairs a call), or a tensor [queries, keys], not 0 where seen. */

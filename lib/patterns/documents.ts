@@ -1,7 +1,7 @@
 // Several texts in one sequence: documents that do not see each other, parallel context windows, draft trees.
 import { ArgumentError } from "../errors.js";
 import { checkedOptions } from "../options.js";
-import { Tensor } from "../tensor.js";
+import { Tensor, unscoped } from "../tensor.js";
 import { Pattern } from "./pattern.js";
 
 function lengthsOf(op: string, argument: string, lengths: readonly number[]): number[] {
@@ -58,7 +58,7 @@ export function tree(options: { parents: readonly number[] }): Pattern {
     if (parent >= 0) mask.copyWithin(node * size, parent * size, (parent + 1) * size);
     mask[node * size + node] = 1;
   });
-  const table = new Tensor("uint8", mask, [size, size]);
+  const table = unscoped(() => new Tensor("uint8", mask, [size, size]));
   return new Pattern(
     ({ seqLenKV }) => {
       const committed = Math.max(seqLenKV - size, 0);

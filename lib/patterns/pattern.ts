@@ -4,6 +4,7 @@ import { native } from "../binding.js";
 import { ArgumentError } from "../errors.js";
 import type { PatternSpec as NativePatternSpec } from "../native.d.ts";
 import { checkedNumber, checkedOptions } from "../options.js";
+import { unscoped } from "../tensor.js";
 
 export type PatternSpec = NativePatternSpec & { kind: string };
 
@@ -59,7 +60,8 @@ export class Pattern {
       );
     if (typeof this.#source !== "function") return this.#source;
     const key = `${lengths.seqLenQ},${lengths.seqLenKV}`;
-    if (this.#last?.key !== key) this.#last = { key, spec: this.#source(lengths) };
+    const source = this.#source;
+    if (this.#last?.key !== key) this.#last = { key, spec: unscoped(() => source(lengths)) };
     return this.#last.spec;
   }
   get facts(): Readonly<PatternFacts> {

@@ -1,7 +1,7 @@
 // Patterns chosen by content: a selector has the parameters of a paper; select(q, k) looks at the tensors and gives the
 // pattern of exactly these queries and keys.
 import { checkedNumber, checkedOptions, wrongArgument } from "../options.js";
-import type { Tensor, TensorLike } from "../tensor.js";
+import { type Tensor, type TensorLike, unscoped } from "../tensor.js";
 import { Pattern, type PatternSpec } from "./pattern.js";
 
 /** What a selection made of lists of blocks: the specification, and how many sequences and heads it is for. */
@@ -30,7 +30,8 @@ export class Selector {
    */
   select(q: TensorLike, k: TensorLike): Pattern {
     const [seqLenQ = 0, seqLenKV = 0, numHeads = 0] = [shapeOf(q)?.[1], shapeOf(k)?.[1], shapeOf(q)?.[2]];
-    const { spec, lists } = this.#choose(q as Tensor, k as Tensor, Math.max(seqLenKV - seqLenQ, 0));
+    const base = Math.max(seqLenKV - seqLenQ, 0);
+    const { spec, lists } = unscoped(() => this.#choose(q as Tensor, k as Tensor, base));
     const [batches = 1, heads = 1] = lists.shape;
     return new Pattern(spec, {
       title: this.#title,

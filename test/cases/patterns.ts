@@ -188,6 +188,11 @@ export const patternCases: PatternCase[] = [
     },
   },
   {
+    name: "blocks, the partial ones causal by default",
+    pattern: patterns.blocks({ blockSize: 32, allowed: (q, kv) => (kv < q ? "full" : kv === q ? "partial" : "none") }),
+    definition: causal,
+  },
+  {
     name: "blocks by lists, within a window",
     pattern: patterns.blocks({
       blockSize: { q: 20, kv: 18 },
