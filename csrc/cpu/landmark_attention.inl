@@ -94,7 +94,8 @@ struct LandmarkColumn {
         store(scores + (first + i) * width, p);
       }
       if (anyLane(earlier)) {
-        Vec weight = exp2NonPositive(score(first + blockSize - 1) - top);
+        Vec above = score(first + blockSize - 1) - top;  // of rows in whose group 0 the landmark is
+        Vec weight = exp2NonPositive(earlier ? above : Vec{});
         share = earlier ? weight / total : share;
         total = earlier ? weight : total;
         for (int64_t i = 0; i < ordinary; ++i) store(scores + (first + i) * width, score(first + i) * share);
