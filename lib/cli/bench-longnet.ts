@@ -28,7 +28,7 @@ export async function benchLongNet(options: Options, signal: AbortSignal): Promi
   const { isa, threads } = machine();
   if (options.json) return printJson({ isa, threads, ...result });
   const pairs = longNet.segments.map((w, i) => `${w}/${longNet.rates[i]}`).join(", ");
-  printFacts(`Dilated attention (LongNet), one head × ${longNet.headDim}, float32, causal, ${threads} threads`, [
+  printFacts(`Dilated attention (LongNet), one head × 64, float32, causal, ${threads} threads`, [
     ["segments / rates", pairs],
     ["tokens", formatCount(tokens)],
     ["attention", `${result.seconds.toFixed(2)} s`],

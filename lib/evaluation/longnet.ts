@@ -11,12 +11,9 @@ import { memory } from "../machine.js";
 import { patterns } from "../patterns/index.js";
 import { idle, Tensor } from "../tensor.js";
 
-export const longNet = {
-  segments: [2048, 4096, 8192, 16384, 32768],
-  rates: [1, 2, 4, 6, 12],
-  causal: true,
-  headDim: 64,
-};
+const headDim = 64;
+/** The paper's setting, causal. */
+export const longNet = { segments: [2048, 4096, 8192, 16384, 32768], rates: [1, 2, 4, 6, 12], causal: true };
 const longest = Math.max(...longNet.segments);
 
 export interface LongNetOptions {
@@ -52,11 +49,11 @@ function fill(values: Float32Array, seed: number): Float32Array {
 }
 
 async function writeFile(path: string, tokens: number, signal?: AbortSignal): Promise<void> {
-  const row = longNet.headDim * 4;
+  const row = headDim * 4;
   const names = ["q", "k", "v"];
   const entry = (i: number) => ({
     dtype: "F32",
-    shape: [tokens, longNet.headDim],
+    shape: [tokens, headDim],
     data_offsets: [i * tokens * row, (i + 1) * tokens * row],
   });
   const json = JSON.stringify(Object.fromEntries(names.map((name, i) => [name, entry(i)])));
@@ -66,7 +63,7 @@ async function writeFile(path: string, tokens: number, signal?: AbortSignal): Pr
   const handle = await open(path, "wx");
   try {
     await handle.write(header, 0, header.length, 0);
-    const buffer = new Float32Array(longest * longNet.headDim);
+    const buffer = new Float32Array(longest * headDim);
     for (const i of names.keys())
       for (let at = 0; at < tokens; at += longest) {
         signal?.throwIfAborted();
@@ -130,7 +127,7 @@ export async function measureLongNet(options: LongNetOptions): Promise<LongNetRe
     total.held = Math.max(total.held, held);
     for (const part of parts) part.dispose();
   };
-  const shape = (count: number) => [1, count, 1, longNet.headDim];
+  const shape = (count: number) => [1, count, 1, headDim];
   if (stream) {
     const file = options.file ?? join(tmpdir(), `longnet-${process.pid}.safetensors`);
     await writeFile(file, tokens, signal);
@@ -150,15 +147,15 @@ export async function measureLongNet(options: LongNetOptions): Promise<LongNetRe
     }
   } else {
     const made = [0, 1, 2].map((i) => {
-      const values = new Float32Array(tokens * longNet.headDim);
+      const values = new Float32Array(tokens * headDim);
       for (let at = 0; at < tokens; at += longest)
-        fill(values.subarray(at * longNet.headDim, (at + longest) * longNet.headDim), 3 * (at / longest) + i);
+        fill(values.subarray(at * headDim, (at + longest) * headDim), 3 * (at / longest) + i);
       return new Tensor("float32", values, shape(tokens));
     });
     await step(made as [Tensor, Tensor, Tensor]);
     onProgress?.(tokens, tokens);
   }
-  const flops = 4 * longNet.headDim * pairsAt(tokens);
+  const flops = 4 * headDim * pairsAt(tokens);
   return {
     tokens,
     stream,
