@@ -3,6 +3,7 @@
 
 constexpr int tileKV = 192;       // a multiple of keysPerBlock, of 8 and of lanes; 96 and 384 were slower
 constexpr int rowsPerItem = 512;  // query rows that share one packed K/V tile; packing costs 4 % then
+constexpr int fewItems = 16;      // enough for a slice of a sum: the next one follows
 constexpr int enoughItems = 64;   // below it smaller tiles, down to leastRows, then parts of the keys; fits 16 threads
 constexpr int leastRows = 256;    // 128 lost 2 to 3 % to packing at 1024, 8/8 heads
 constexpr int64_t partBytes = 4 << 20;  // of all parts together
@@ -34,11 +35,11 @@ LONGSPAN_INLINE int headsSharing(const AttentionArgs& args, int group) {
   return heads;
 }
 
-LONGSPAN_INLINE int positionsPerTile(const FlashPlan& plan, int64_t itemsPerTile) {
+LONGSPAN_INLINE int positionsPerTile(const FlashPlan& plan, int64_t itemsPerTile, int enough) {
   int rows = plan.headDim > 128 || plan.valueDim > 128 ? rowsPerItem / 2 : rowsPerItem;
   int positions = longspan::maxOf(rows / plan.headsPerItem, 1);
   if (positions >= subtileRows) positions = int(roundUp(positions - subtileRows / 2, subtileRows));
-  while (itemsPerTile * ceilDiv(plan.seqLenQ, positions) < enoughItems && positions >= 2 * subtileRows &&
+  while (itemsPerTile * ceilDiv(plan.seqLenQ, positions) < enough && positions >= 2 * subtileRows &&
          positions * plan.headsPerItem > leastRows)
     positions = int(roundUp(positions / 2, subtileRows));
   return longspan::maxOf(longspan::minOf(positions, plan.seqLenQ), 1);
@@ -66,7 +67,8 @@ FlashPlan planFlash(const AttentionArgs& args) {
   plan.scoreScale = plan.adjusts ? 1.f : args.scale;
   plan.selfScore = args.selfScore / plan.scoreScale;
   int64_t itemsPerTile = int64_t(plan.batch) * (plan.numHeads / plan.headsPerItem);
-  plan.tileQ = positionsPerTile(plan, itemsPerTile);
+  const int enough = args.accumulate ? fewItems : enoughItems;
+  plan.tileQ = positionsPerTile(plan, itemsPerTile, enough);
   plan.queryRows = roundUp(int64_t(plan.tileQ) * plan.headsPerItem, subtileRows);
   const Pattern& pattern = *args.pattern;
   for (int i = 0; i < (pattern.each ? pattern.eachBatch * pattern.eachHead : 1); ++i) {
@@ -75,7 +77,7 @@ FlashPlan planFlash(const AttentionArgs& args) {
   }
   int64_t items = max(itemsPerTile * plan.numTiles, int64_t(1));
   int64_t bytesOfPart = plan.queryRows * (plan.outDims + 2) * 4;
-  int64_t parts = min((enoughItems + items - 1) / items, int64_t(ceilDiv(plan.seqLenKV, 4 * tileKV)));
+  int64_t parts = min((enough + items - 1) / items, int64_t(ceilDiv(plan.seqLenKV, 4 * tileKV)));
   plan.numParts = int(max(min(parts, partBytes / (items * bytesOfPart)), int64_t(1)));
   const Pattern& first = pattern.each ? *pattern.each : pattern;
   if (first.kind == Pattern::Kind::Buckets) plan.numParts = 1;  // a query tile sees few keys

@@ -357,7 +357,13 @@ PatternPointer concretePattern(const char* op, const PatternSpec& spec, const st
     for (size_t i = 0; i < all.size(); ++i)
       each.push_back(part < all[i].size() ? all[i][part] : nothing(sequences[i / size_t(heads)]));
     Pattern pattern = each.empty() ? nothing({0, 0, 0, 0}) : each[0];
-    if (each.size() > 1) {
+    // LongNet's branch of rate 1 is the same for all heads: then they share packed keys.
+    auto same = [&](const Pattern& other) {
+      const Dilated &a = each[0].dilated, &b = other.dilated;
+      return each[0].kind == Pattern::Kind::Dilated && other.kind == Pattern::Kind::Dilated && a.phase == b.phase &&
+             a.seqLenQ == b.seqLenQ && a.seqLenKV == b.seqLenKV && a.start == b.start;
+    };
+    if (each.size() > 1 && !std::all_of(each.begin(), each.end(), same)) {
       pattern.eachBatch = int(sequences.size()), pattern.eachHead = heads;
       pattern.each = result->arena.keep(std::move(each));
     }
