@@ -94,7 +94,7 @@ function section(entry, rates) {
 mkdirSync(folder, { recursive: true });
 const list = entries({ patterns });
 if (process.argv.includes("--rates"))
-  writeFileSync(ratesFile, `${JSON.stringify(await measureRates(list), null, 1)}\n`);
+  writeFileSync(ratesFile, `${JSON.stringify(await measureRates(list), null, 2)}\n`);
 const rates = existsSync(ratesFile) ? JSON.parse(readFileSync(ratesFile, "utf8")) : { shares: {} };
 const head = readFileSync(join(root, "scripts", "gallery", "head.md"), "utf8");
 const measured = rates.cpu
