@@ -65,7 +65,7 @@ function lengthsOf(q: TensorLike, k: TensorLike, options: FlashAttentionOptions)
   const shapeOf = (x: TensorLike) => x.shape ?? (x as { dims?: readonly number[] }).dims ?? [];
   const seq = (shape: readonly number[]) => shape[shape.length - 3] ?? 0;
   const seqLenQ = seq(shapeOf(q));
-  const seqLenKV = seq(shapeOf(k)) * (options.blockTable?.shape[1] ?? 1);
+  const seqLenKV = seq(shapeOf(k)) * (options.blockTable?.shape?.[1] ?? 1);
   const { cuSeqLensQ, cuSeqLensKV, seqLensKV, blockTable } = options;
   if (!cuSeqLensQ && !cuSeqLensKV && !seqLensKV && !blockTable) return { seqLenQ, seqLenKV };
   if (options.pattern?.facts.byLength)
