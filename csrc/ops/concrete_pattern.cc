@@ -361,7 +361,8 @@ PatternPointer concretePattern(const char* op, const PatternSpec& spec, const st
     auto same = [&](const Pattern& other) {
       const Dilated &a = each[0].dilated, &b = other.dilated;
       return each[0].kind == Pattern::Kind::Dilated && other.kind == Pattern::Kind::Dilated && a.phase == b.phase &&
-             a.seqLenQ == b.seqLenQ && a.seqLenKV == b.seqLenKV && a.start == b.start;
+             a.segment == b.segment && a.rate == b.rate && a.causal == b.causal && a.seqLenQ == b.seqLenQ &&
+             a.seqLenKV == b.seqLenKV && a.start == b.start;
     };
     if (each.size() > 1 && !std::all_of(each.begin(), each.end(), same)) {
       pattern.eachBatch = int(sequences.size()), pattern.eachHead = heads;

@@ -57,7 +57,7 @@ function composed(next: Random, numHeads: number): Pattern {
 }
 
 describeOnIsa(`patterns at random on ${isa}`, () => {
-  for (let seed = 1; seed <= 40; seed++)
+  for (const seed of [...Array(40).keys(), 56, 169])
     it(`seed ${seed}`, async () => {
       const next = random(seed * 7919);
       const int = pick(next);
