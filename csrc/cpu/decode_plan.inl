@@ -121,7 +121,8 @@ Cover coverOf(const DecodeItem& item, int head, int64_t key, int64_t count) {
   if (!plan.pattern.each) return plan.walk.cover(plan.pattern, queries, keys);
   bool none = true, full = true;
   for (int g = 0; g < plan.group; ++g) {
-    Cover cover = plan.walk.cover(plan.pattern.of(int(item.batch), head * plan.group + g), queries, keys);
+    const Pattern& own = plan.pattern.of(int(item.batch), head * plan.group + g);  // its kind is its own
+    Cover cover = walkOf(own).cover(own, queries, keys);
     none = none && cover == Cover::None;
     full = full && cover == Cover::Full;
   }
@@ -136,7 +137,7 @@ void findLive(const DecodeItem& item, int head, int64_t key, int count) {
     for (int first = 0; first < plan.seqLenQ; first += 64) {
       int queries[64], number = minOf(64, plan.seqLenQ - first);
       for (int i = 0; i < number; ++i) queries[i] = first + i;
-      plan.walk.mask(pattern, queries, number, Rows{int(key), count}, item.mask);
+      walkOf(pattern).mask(pattern, queries, number, Rows{int(key), count}, item.mask);
       for (int i = 0; i < number; ++i)
         for (int j = 0; j < count; ++j) item.live[(first + i) * plan.group + g] |= uint32_t(item.mask[j] >> i & 1) << j;
     }
