@@ -12,10 +12,20 @@ struct Dilated : Contiguous {
   static constexpr bool hasRanges = false, everyQuery = false, contiguous = false;
   int segment, rate, phase;
   bool causal;
+  bool zeroPadding;  // segments are filled up to whole segments and rates with keys of zeros, which are not masked
   LONGSPAN_HD bool allows(int q, int kv) const {
     int p = q + start;
     if (p < 0 || p / segment != kv / segment || (causal && kv > p)) return false;
     return p % segment % rate == phase && kv % segment % rate == phase;
+  }
+  // How many keys of zeros a query of the branch sees besides (torchscale); those of a causal query would be later
+  // ones.
+  LONGSPAN_HD int zeroKeys(int q) const {
+    int p = q + start, width = minOf(segment, seqLenKV);
+    if (!zeroPadding || causal || p < 0 || width < 1) return 0;
+    int begin = p / width * width, end = minOf(begin + width, seqLenKV);
+    int present = end - begin > phase ? ceilDiv(end - begin - phase, rate) : 0;
+    return ceilDiv(width, rate) - present;
   }
   LONGSPAN_HD int firstSegment() const { return maxOf(start, 0) / segment; }
   LONGSPAN_HD int perSegment(int length, int tile) const {

@@ -40,6 +40,7 @@ void beginItem(const FlashPlan& plan, const FlashItem& item, const Pattern& patt
   int perHead = rows.positions.count;
   rows.count = perHead * plan.headsPerItem;
   int64_t padded = roundUp(rows.count, subtileRows);
+  rows.hasZeroKeys = pattern.kind == Pattern::Kind::Dilated && pattern.dilated.zeroPadding;
   const Buckets* buckets = pattern.kind == Pattern::Kind::Buckets ? &pattern.buckets : nullptr;
   if (walk.ranges) walk.ranges(pattern, rows.positions, s.rangeOf);
   for (int64_t r = 0; r < padded; ++r) {
@@ -48,6 +49,7 @@ void beginItem(const FlashPlan& plan, const FlashItem& item, const Pattern& patt
     rows.position[r] = rows.positions[i];
     rows.head[r] = item.firstHead + head;
     rows.target[r] = rows.position[r];
+    if (rows.hasZeroKeys) rows.zeroKeys[r] = float(pattern.dilated.zeroKeys(rows.position[r]));
     if (buckets) bucketRanges(*buckets, rows.positions.start + i, r, rows);
     if (!walk.ranges) continue;
     const KeyRange& range = s.rangeOf[i];

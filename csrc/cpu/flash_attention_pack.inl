@@ -183,6 +183,19 @@ LONGSPAN_INLINE Vec joinSinks(const AttentionArgs& args, const FlashPlan& plan, 
   return weight;
 }
 
+// The same for keys of zeros: so many of score 0, without a value
+LONGSPAN_INLINE Vec joinZeroKeys(const float* zeroKeys, Vec& maximum, Vec& sum) {
+  Vec weight = broadcast(1.f);
+  for (int i = 0; i < lanes; ++i) {
+    if (zeroKeys[i] <= 0) continue;
+    float top = max(maximum[i], 0.f);
+    weight[i] = __builtin_expf(maximum[i] - top);
+    sum[i] = sum[i] * weight[i] + zeroKeys[i] * __builtin_expf(-top);
+    maximum[i] = top;
+  }
+  return weight;
+}
+
 // Row by row, what is in out and lse already and a part with this lse are weighed: lse becomes that of both, `kept` the
 // weight of out, and the weight of the part comes back.
 LONGSPAN_INLINE Vec mergeLse(float* const (&at)[lanes], int numRows, Vec lse, Vec& kept) {
@@ -205,6 +218,7 @@ void unpackOut(const AttentionArgs& args, const FlashPlan& plan, int batch, Flas
     const int *position = s.rows.target + r0, *head = s.rows.head + r0;
     int numRows = int(min(int64_t(lanes), s.rows.count - r0));
     Vec m = load(s.maximum + r0), sum = load(s.sum + r0), weight = joinSinks(args, plan, head, m, sum);
+    if (s.rows.hasZeroKeys) weight *= joinZeroKeys(s.rows.zeroKeys + r0, m, sum);
     Vec lse = broadcast(-__builtin_inff()), kept = {};
     float* lseAt[lanes];
     if (args.lse)

@@ -125,10 +125,12 @@ LONGSPAN_INLINE FlashItem flashItem(const FlashPlan& plan, int64_t item) {  // t
 // tiles are long, and several where they are short.
 struct FlashRows {
   Rows positions;
-  int count;       // positions.count * heads
-  int* position;   // [queryRows], the last one repeated to the end of its subtile
-  int* head;       // [queryRows]
-  int* target;     // [queryRows] where the row goes in out and lse
+  int count;        // positions.count * heads
+  int* position;    // [queryRows], the last one repeated to the end of its subtile
+  int* head;        // [queryRows]
+  int* target;      // [queryRows] where the row goes in out and lse
+  float* zeroKeys;  // [queryRows] keys of zeros that the row sees besides, where the pattern has such
+  bool hasZeroKeys;
   int* ranges[4];  // [queryRows] each: begin, end, begin2, end2; when the pattern has ranges
 };
 
@@ -218,6 +220,7 @@ LONGSPAN_INLINE FlashScratch layOutFlash(const FlashPlan& plan, unsigned char* b
   s.rows.position = (int*)take(plan.queryRows, 4);
   s.rows.head = (int*)take(plan.queryRows, 4);
   s.rows.target = (int*)take(plan.queryRows, 4);
+  s.rows.zeroKeys = (float*)take(plan.queryRows, 4);
   for (int*& r : s.rows.ranges) r = (int*)take(plan.queryRows, 4);
   return s;
 }

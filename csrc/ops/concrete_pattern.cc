@@ -264,7 +264,7 @@ class Builder {
       int64_t group = (sizes_.numHeads + rate - 1) / rate;
       int phase = int(spec.headOffset == "mod" ? head_ % rate : head_ / group);
       branches.push_back(Dilated{lengths_, int(std::min<int64_t>(segment, unbounded)),
-                                 int(std::min<int64_t>(rate, unbounded)), phase, spec.causal});
+                                 int(std::min<int64_t>(rate, unbounded)), phase, spec.causal, spec.zeroPadding});
     }
     return branches;
   }
@@ -361,8 +361,8 @@ PatternPointer concretePattern(const char* op, const PatternSpec& spec, const st
     auto same = [&](const Pattern& other) {
       const Dilated &a = each[0].dilated, &b = other.dilated;
       return each[0].kind == Pattern::Kind::Dilated && other.kind == Pattern::Kind::Dilated && a.phase == b.phase &&
-             a.segment == b.segment && a.rate == b.rate && a.causal == b.causal && a.seqLenQ == b.seqLenQ &&
-             a.seqLenKV == b.seqLenKV && a.start == b.start;
+             a.segment == b.segment && a.rate == b.rate && a.causal == b.causal && a.zeroPadding == b.zeroPadding &&
+             a.seqLenQ == b.seqLenQ && a.seqLenKV == b.seqLenKV && a.start == b.start;
     };
     if (each.size() > 1 && !std::all_of(each.begin(), each.end(), same)) {
       pattern.eachBatch = int(sequences.size()), pattern.eachHead = heads;

@@ -17,7 +17,7 @@ struct PatternSpec {  // what lib/patterns builds; concrete once the lengths are
   std::string kind;
   std::optional<int64_t> before, after, tokens, size, shift, rate, skip, period, first, end;
   std::optional<int64_t> blockQ, blockKV, firstRow, firstQuery, firstKey;
-  bool causal = false;
+  bool causal = false, zeroPadding = false;
   std::vector<int64_t> segments, rates;
   std::string headOffset = "mod";
   std::optional<Integers> bounds, rowStart;
@@ -45,6 +45,8 @@ struct PatternSpec {  // what lib/patterns builds; concrete once the lengths are
       field("segments", &PatternSpec::segments, "longnet: segment lengths"),
       field("rates", &PatternSpec::rates, "longnet: dilation of each segment length"),
       field("headOffset", &PatternSpec::headOffset, "longnet: \"mod\" (the paper) or \"block\" (torchscale)"),
+      field("zeroPadding", &PatternSpec::zeroPadding,
+            "longnet: segments are filled up with keys of zeros (torchscale)"),
       field("bounds", &PatternSpec::bounds, "documents: where each begins; keys, queries: begin and end of each span"),
       field("rowStart", &PatternSpec::rowStart, "blocks: where each row's list begins in columns"),
       field("columns", &PatternSpec::columns,

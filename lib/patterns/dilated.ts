@@ -15,20 +15,26 @@ export interface DilatedOptions {
    * Weights trained with one are wrong under the other.
    */
   headOffset?: "mod" | "block";
+  /**
+   * torchscale's segments, for weights trained with it: they are filled up to whole segments and whole rates with keys
+   * and values of zeros, which take weight where attention is not causal. With headOffset "block" that is its function
+   * but for one thing: it takes a row whose sum of exponentials is exactly 1 for an empty one. False if absent.
+   */
+  zeroPadding?: boolean;
 }
 /**
  * Dilated attention (Ding et al. 2023, LongNet): for each (w, r), the positions of a segment of w at every r-th place see
  * each other; the outputs are mixed by their sums of exponentials, so that a pair that c branches hold counts c times
- * (bias log c; `multiplicity`). A segment longer than the sequence is the sequence; the last segment may be shorter: no
- * zero keys are added (torchscale adds them, and without causal they take weight).
+ * (bias log c; `multiplicity`). A segment longer than the sequence is the sequence; the last segment may be shorter.
  */
 export function dilated(options: DilatedOptions): Pattern {
-  const names = ["segments", "rates", "causal", "headOffset"];
+  const names = ["segments", "rates", "causal", "headOffset", "zeroPadding"];
   const {
     segments,
     rates,
     causal = false,
     headOffset = "mod",
+    zeroPadding = false,
   } = checkedOptions("dilated", options, names) as DilatedOptions;
   if (!Array.isArray(segments) || !Array.isArray(rates))
     throw new ArgumentError("dilated: segments and rates must be lists of numbers", {
@@ -36,7 +42,7 @@ export function dilated(options: DilatedOptions): Pattern {
       argument: Array.isArray(segments) ? "rates" : "segments",
     });
   return new Pattern(
-    { kind: "longnet", segments: [...segments], rates: [...rates], causal, headOffset },
+    { kind: "longnet", segments: [...segments], rates: [...rates], causal, headOffset, zeroPadding },
     { title: "dilated (LongNet)" },
   );
 }

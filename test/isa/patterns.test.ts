@@ -7,7 +7,7 @@ import { attention } from "../reference/attention.js";
 import { judge } from "../support/compare.js";
 import { type FloatDType, round } from "../support/numbers.js";
 import { random } from "../support/random.js";
-import { randomValues, read, tensorOf } from "../support/tensors.js";
+import { randomValues, read, tensorOf, type Values } from "../support/tensors.js";
 import { describeOnIsa, isa } from "./support.js";
 
 interface Size {
@@ -75,6 +75,46 @@ describeOnIsa(`patterns on ${isa}`, () => {
     const c = patternCases.find((one) => one.name === name) as PatternCase;
     it(`${name}: many tiles`, async () => check({ ...c }, { ...long, numHeads: c.numHeads ?? 2 }, "float32"));
   }
+  it("LongNet with torchscale's keys of zeros: dense attention with as many more keys", async () => {
+    const [segments, rates] = [
+      [16, 48],
+      [1, 5],
+    ];
+    const [n, heads, dim] = [75, 4, 12];
+    const next = random(11);
+    const [q, k, v] = [1, 2, 3].map(() => randomValues(next, [1, n, heads, dim], "float32")) as [
+      Values,
+      Values,
+      Values,
+    ];
+    const tensors = [q, k, v].map((x) => tensorOf(x, "float32")) as [Tensor, Tensor, Tensor];
+    const pattern = patterns.dilated({ segments, rates, headOffset: "block", zeroPadding: true });
+    const { out } = flashAttention(...tensors, { pattern, returnLse: true });
+    // One key of zeros more, seen as often as a row meets padding: rows are cut in segments of w, padded to a multiple of
+    // r; a branch takes every r-th place.
+    const padded = ({ data, shape }: Values): Values => {
+      const more = new Float64Array((n + 1) * heads * dim);
+      more.set(data);
+      return { data: more, shape: [1, n + 1, ...shape.slice(2)] };
+    };
+    const allows = (i: number, j: number, head: number) => {
+      let times = 0;
+      segments.forEach((w, b) => {
+        const r = rates[b] as number;
+        const phase = Math.floor(head / Math.ceil(heads / r));
+        const begin = Math.floor(i / w) * w;
+        if ((i - begin) % r !== phase) return;
+        if (j < n) times += Number(j >= begin && j < begin + w && (j - begin) % r === phase);
+        else for (let at = phase; at < Math.ceil(w / r) * r; at += r) times += Number(at >= w || begin + at >= n);
+      });
+      return times;
+    };
+    const reference = { allows, scale: Math.fround(dim ** -0.5) };
+    const exact = attention(q, padded(k), padded(v), reference);
+    const naive = attention(q, padded(k), padded(v), reference, { dtype: Math.fround, float32: Math.fround });
+    const { error, allowed } = judge(await read(out), exact.out, naive.out, "float32");
+    expect(error).toBeLessThanOrEqual(allowed);
+  });
   it("a pattern beside causal: both must allow a pair", async () => {
     const pattern = patterns.dilated({ segments: [16, 64], rates: [1, 4] });
     const branch = (p: number, j: number, w: number, r: number, head: number) =>

@@ -94,7 +94,7 @@ int main() {
                                                 {1000, 5, 2, true},
                                                 {24, 5, 4, false},
                                                 {9, 9, 8, true}})
-      patterns.push_back(Dilated{c, segment, rate, phase, causal});
+      patterns.push_back(Dilated{c, segment, rate, phase, causal, false});
     for (auto [rate, before, after, skip] :
          {std::tuple{1, 5, 0, 0}, {3, 4, 4, 0}, {8, all, 0, 1}, {5, 2, 0, 0}, {40, 3, 1, 0}})
       patterns.push_back(Strided{c, rate, before, after, skip});
@@ -121,7 +121,7 @@ int main() {
              Keys{c, Spans{bounds, 3}},
              Residues{c, 8, 6, 8},
              Window{c, all, 0},
-             Dilated{c, 32, 4, 3, true},
+             Dilated{c, 32, 4, 3, true, false},
              Strided{c, 3, 4, 4, 0},
              Window{{seqLenQ, seqLenKV / 2}, 3, 3},
              Full{c}};
