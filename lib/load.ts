@@ -84,7 +84,7 @@ export async function loadModel(source: string, given?: LoadOptions): Promise<Mo
   const names = ["dtype", "device", "threads", "ropeScaling", "attention", "onProgress", "signal"];
   const options = checkedOptions(op, given, names);
   const dtype = checkedChoice(op, "dtype", options.dtype, ["float32", "f32", "bfloat16", "bf16"]) ?? "float32";
-  const threads = checkedNumber(op, "threads", options.threads, { integer: true, min: 1, max: 1024 });
+  const threads = checkedNumber(op, "threads", options.threads, { integer: true, min: 1, max: 256 });
   const onProgress = checkedFunction(op, "onProgress", options.onProgress);
   const signal = checkedSignal(op, options.signal);
   if (options.device !== undefined && typeof options.device !== "string")

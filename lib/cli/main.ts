@@ -46,7 +46,7 @@ Examples:
 const json = () => new Option("--json", "print one JSON value on stdout");
 const threads = () =>
   new Option("--threads <n>", "compute threads (default: LONGSPAN_THREADS, or as many as the machine gives)").argParser(
-    parseNumber({ min: 1, max: 1024, integer: true }),
+    parseNumber({ min: 1, max: 256, integer: true }),
   );
 const dtype = () =>
   new Option("--dtype <dtype>", "compute in float32, or in bfloat16: faster, less exact")
