@@ -66,7 +66,7 @@ describe("worker threads", () => {
         await new Promise((resolve) => setTimeout(resolve, i * 7));
         const started = performance.now();
         await worker.terminate();
-        expect(performance.now() - started).toBeLessThan(sanitized ? 10_000 : 1500);
+        expect(performance.now() - started).toBeLessThan(10_000); // of work without an end
         expect(await add(x, x).toArray()).toEqual([2, 4, 6]);
       }
     });
