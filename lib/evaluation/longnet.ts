@@ -76,6 +76,9 @@ async function writeFile(path: string, tokens: number, signal?: AbortSignal): Pr
           header.length + (i * tokens + at) * row,
         );
       }
+  } catch (error) {
+    await rm(path, { force: true }); // ours: it was not there before
+    throw error;
   } finally {
     await handle.close();
   }

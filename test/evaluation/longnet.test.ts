@@ -1,5 +1,5 @@
 // LongNet over a file in segments is LongNet over memory, and the file is gone afterwards.
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, it } from "vitest";
@@ -20,8 +20,15 @@ it("streams as it computes whole", async () => {
 
 it("refuses what cannot be, and stops when asked", async () => {
   await expect(measureLongNet({ tokens: 0 })).rejects.toThrow(ArgumentError);
+  const folder = mkdtempSync(join(tmpdir(), "longspan-longnet-"));
+  const half = join(folder, "tokens.safetensors");
   const signal = AbortSignal.abort(new Error("enough"));
-  await expect(measureLongNet({ tokens: 1000, stream: true, signal })).rejects.toThrow("enough");
+  await expect(measureLongNet({ tokens: 1000, stream: true, signal, file: half })).rejects.toThrow("enough");
+  expect(existsSync(half)).toBe(false);
+  writeFileSync(half, "mine");
+  await expect(measureLongNet({ tokens: 1000, stream: true, file: half })).rejects.toThrow(/EEXIST/);
+  expect(readFileSync(half, "utf8")).toBe("mine");
+  rmSync(folder, { recursive: true });
   const file = "/nowhere/tokens.safetensors";
   await expect(measureLongNet({ tokens: 1000, stream: true, file })).rejects.toThrow(/nowhere/);
 });
