@@ -1,7 +1,10 @@
 // The patterns against definitions written from the papers; questions, pictures, and what is refused.
 import { describe, expect, it } from "vitest";
-import { ArgumentError, flashAttention, patterns, scope, Tensor } from "../lib/index.js";
+import { ArgumentError, flashAttention, type Pattern, patterns, scope, Tensor } from "../lib/index.js";
 import { multiplicity, patternCases } from "./cases/patterns.js";
+import { fixture, readJson } from "./models/fixtures.js";
+import { attention } from "./reference/attention.js";
+import type { Values } from "./support/tensors.js";
 
 describe("patterns are what their papers say", () => {
   for (const c of patternCases)
@@ -26,6 +29,46 @@ describe("patterns are what their papers say", () => {
           expect(c.pattern.allowedPairs(seqLenQ, seqLenKV, { head, numHeads })).toBe(pairs);
         }
       }
+    });
+});
+
+describe("golden numbers of an independent implementation", () => {
+  const golden = readJson<Record<string, number[][]>>(fixture("golden-patterns.json"));
+  const [n, dim] = [16, 4];
+  const at = (f: (i: number, j: number) => number) =>
+    Float64Array.from({ length: n * dim }, (_, x) => f(Math.floor(x / dim), x % dim));
+  const q = at((i, j) => Math.sin(1 + 0.37 * i + 1.13 * j));
+  const k = at((i, j) => Math.sin(2 + 0.53 * i + 0.71 * j));
+  const v = at((i, j) => Math.cos(0.3 + 0.19 * i + 0.47 * j));
+  const longNet = (headOffset: "mod" | "block") =>
+    patterns.dilated({ segments: [4, 8, 16], rates: [1, 2, 4], causal: true, headOffset });
+  const cases: Record<string, { pattern: Pattern; head?: number; numHeads?: number }> = {
+    attention_chunk_5_causal: { pattern: patterns.chunks({ size: 5 }) },
+    longnet_w4_8_16_r1_2_4_head5of8_mod_causal: { pattern: longNet("mod"), head: 5, numHeads: 8 },
+    longnet_w4_8_16_r1_2_4_head5of8_block_causal: { pattern: longNet("block"), head: 5, numHeads: 8 },
+    s2attn_shifted_G4_nowrap: { pattern: patterns.longLora({ group: 4, numHeads: 2 }), head: 1, numHeads: 2 },
+    strided_l4_union: { pattern: patterns.sparseStrided({ stride: 4 }) },
+    fixed_l4_c1_union: { pattern: patterns.sparseFixed({ stride: 4, summary: 1 }) },
+  };
+  for (const [name, { pattern, head = 0, numHeads = 1 }] of Object.entries(cases))
+    it(name, async () => {
+      const wanted = (golden[name] as number[][]).flat();
+      const place = { seqLenQ: n, seqLenKV: n, head, numHeads };
+      const shape = [1, n, 1, dim];
+      const allows = (i: number, j: number) => pattern.multiplicity(i, j, place);
+      const rows = (data: Float64Array): Values => ({ data, shape });
+      const exact = attention(rows(q), rows(k), rows(v), { allows, scale: 0.5 });
+      for (const [i, x] of wanted.entries()) expect(Math.abs((exact.out[i] as number) - x)).toBeLessThan(1e-9);
+      const heads = [q, k, v].map((data) => {
+        const all = new Float32Array(n * numHeads * dim);
+        for (let i = 0; i < n; i++)
+          for (let h = 0; h < numHeads; h++) all.set(data.subarray(i * dim, (i + 1) * dim), (i * numHeads + h) * dim);
+        return new Tensor("float32", all, [1, n, numHeads, dim]);
+      }) as [Tensor, Tensor, Tensor];
+      const out = await flashAttention(...heads, { pattern, returnLse: false })
+        .narrow(2, head, 1)
+        .data();
+      for (const [i, x] of wanted.entries()) expect(Math.abs((out[i] as number) - x)).toBeLessThan(1e-6);
     });
 });
 
