@@ -1,19 +1,9 @@
 // Block patterns made by rule or by dice: BigBird, BlockBERT; groups that shift: LongLoRA.
 import { ArgumentError } from "../errors.js";
 import { checkedNumber, checkedOptions } from "../options.js";
+import { randomNumbers } from "../random.js";
 import { blockGrid, blockRows } from "./blocks.js";
 import { Pattern, type PatternLengths, type PatternSpec } from "./pattern.js";
-
-/** Repeatable random numbers in [0, 1): the same for a seed on every machine (mulberry32). */
-function dice(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let x = Math.imul(state ^ (state >>> 15), state | 1);
-    x ^= x + Math.imul(x ^ (x >>> 7), x | 61);
-    return ((x ^ (x >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 export interface BigBirdOptions {
   /** Tokens in a block; 64 if absent. */
@@ -76,7 +66,7 @@ export function bigBird(options: BigBirdOptions = {}): Pattern {
   const head = (h: number, lengths: PatternLengths): PatternSpec => {
     const { firstRow, endRow, endColumn } = blockGrid({ q: size, kv: size }, lengths);
     const isGlobal = (block: number) => block < ends || block >= endColumn - ends;
-    const next = dice((given.seed ?? 0) * 65537 + h);
+    const next = randomNumbers((given.seed ?? 0) * 65537 + h);
     const rows: number[][] = [];
     for (let row = 0; row < endRow; row++) {
       const seen = new Set<number>();
