@@ -58,7 +58,7 @@ flex = None
 
 def pattern(case):  # FlexAttention, compiled for the CPU, with its block mask made outside the clock
     global flex
-    if case["dtype"] != "float32" or not ("window 1023" in case["kind"] or "LongNet" in case["kind"]):
+    if case["dtype"] != "float32" or "segments" not in case or not ("window 1023" in case["kind"] or "LongNet" in case["kind"]):
         return None
     from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
