@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { listFiles, root } from "./tree.mjs";
 
-const budget = { fileP90: 400, functionP90: 40, function: 120, whole: 30_000 };
+const budget = { fileP90: 400, functionP90: 40, function: 120, whole: 36_000 };
 const mainLoops = new Set([]); // "file:function"
 
 // Comments, strings and regular expressions become blanks; line breaks stay.
