@@ -21,6 +21,7 @@ struct Launch {
   int numHeads, headDim, numFrequencies;
   float attentionScale;
   bool interleaved;
+  double positionStep, positionOffset;
   double frequencies[maxFrequencies];
 };
 
@@ -44,7 +45,8 @@ __device__ __nv_bfloat16 fromFloat<__nv_bfloat16>(float x) {
 
 __device__ void fillTable(const Launch& launch, int32_t position, float* cosines, float* sines) {
   for (int i = threadIdx.x; i < launch.numFrequencies; i += threads) {
-    const double turns = double(position) * launch.frequencies[i] * 0.15915494309189533577;  // 1 / 2π
+    const double place = double(position) * launch.positionStep + launch.positionOffset;
+    const double turns = place * launch.frequencies[i] * 0.15915494309189533577;  // 1 / 2π
     float sine, cosine;
     sincospif(float(2 * (turns - rint(turns))), &sine, &cosine);
     cosines[i] = cosine * launch.attentionScale;
@@ -98,6 +100,8 @@ Launch describe(const RopeArgs& args) {
   launch.numFrequencies = int(args.numFrequencies);
   launch.attentionScale = args.attentionScale;
   launch.interleaved = args.interleaved;
+  launch.positionStep = args.positionStep;
+  launch.positionOffset = args.positionOffset;
   for (int i = 0; i < launch.numFrequencies; ++i) launch.frequencies[i] = args.frequencies64[i];
   return launch;
 }

@@ -2,7 +2,7 @@
 import { native } from "./binding.js";
 import { ArgumentError } from "./errors.js";
 import { type Pattern, type PatternLengths, patternSpec } from "./patterns/pattern.js";
-import type { Tensor, TensorLike } from "./tensor.js";
+import { shapeOf, type Tensor, type TensorLike } from "./tensor.js";
 
 type NativeOptions = NonNullable<Parameters<typeof native.flashAttention>[3]>;
 /** Options of flashAttention; unknown ones are refused. */
@@ -62,7 +62,6 @@ export function flashAttention(
 
 /** The lengths that a pattern is made for: with sequences of their own lengths, all positions that one could have. */
 function lengthsOf(q: TensorLike, k: TensorLike, options: FlashAttentionOptions): PatternLengths {
-  const shapeOf = (x: TensorLike) => x.shape ?? (x as { dims?: readonly number[] }).dims ?? [];
   const seq = (shape: readonly number[]) => shape[shape.length - 3] ?? 0;
   const seqLenQ = seq(shapeOf(q));
   const seqLenKV = seq(shapeOf(k)) * (options.blockTable?.shape?.[1] ?? 1);

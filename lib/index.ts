@@ -13,6 +13,7 @@ export {
   qkSparseAttention,
   type QkSparseAttentionOptions,
 } from "./attention/hash-sparse.js";
+export { remappedAttention, type RemappedAttentionOptions } from "./attention/remapped.js";
 export { routingAttention, type RoutingAttentionOptions } from "./attention/routing.js";
 export {
   type HashedAttentionOutput,
@@ -56,10 +57,14 @@ export { Tokenizer } from "./formats/tokenizer.js";
 export * from "./ops.js";
 export { Pattern, type PatternLengths, type PatternPlace, patterns, Selector } from "./patterns/index.js";
 export {
+  type DistanceMap,
+  type DistanceRegion,
   type DistanceTable,
   type GgufPositions,
+  type Placement,
   positions,
   type QueryScale,
+  type RemappedRotary,
   type RopeLayout,
   type Rotary,
 } from "./positions/index.js";

@@ -104,7 +104,7 @@ export class ModelContext {
     this.#runner = runner;
     this.#tokenizer = tokenizer;
     this.#onDispose = onDispose;
-    this.cache = runner.createCache(kvDtype && kvDTypes[kvDtype]);
+    this.cache = runner.createCache(this.#settings, kvDtype && kvDTypes[kvDtype]);
   }
 
   /** Tokens read and generated. */

@@ -2,7 +2,7 @@
 // The event loop stays free: ops are enqueued a layer at a time, and the queue is bounded.
 import { abortable } from "./abort.js";
 import { KVCache, type KVCacheShape, type KVDType } from "./cache/kv-cache.js";
-import { attendLayer } from "./model-attention.js";
+import { attendLayer, attendRemapped } from "./model-attention.js";
 import type { PassSettings } from "./model-settings.js";
 import type { DecoderConfig, DecoderModel, Pass } from "./models/index.js";
 import { native } from "./binding.js";
@@ -63,12 +63,13 @@ export class ModelRunner {
     this.defaultKVDType = defaultKVDType;
   }
 
-  get cacheShape(): Omit<KVCacheShape, "dtype"> {
+  cacheShape({ rotary }: PassSettings): Omit<KVCacheShape, "dtype"> {
     const { numLayers, numKVHeads, headDim } = this.config;
-    return { numLayers, numKVHeads, headDim };
+    const keySets = rotary.some(({ distances }) => distances && distances.keys.length > 1) ? 2 : 1;
+    return { numLayers, numKVHeads, headDim, keySets };
   }
-  createCache(dtype: KVDType = this.defaultKVDType): KVCache {
-    return new KVCache({ ...this.cacheShape, dtype });
+  createCache(settings: PassSettings, dtype: KVDType = this.defaultKVDType): KVCache {
+    return new KVCache({ ...this.cacheShape(settings), dtype });
   }
 
   /**
@@ -130,7 +131,7 @@ export class ModelRunner {
       const probe = scope(() => x.narrow(0, ids.length - 1, 1).narrow(1, 0, 1));
       const finished = probe.data();
       finished.catch(() => {});
-      for (const tensor of [probe, idTensor, pass.positions, scale]) tensor?.dispose();
+      for (const tensor of [probe, idTensor, scale]) tensor?.dispose();
       // The chunk before is awaited only now, so that the stream never runs dry.
       await settle();
       running = { finished, done: start + ids.length };
@@ -141,12 +142,16 @@ export class ModelRunner {
   #pass(first: number, count: number, cache: KVCache, settings: PassSettings, scale: Tensor | undefined): Pass {
     const positions = Int32Array.from({ length: count }, (_, i) => first + i);
     return {
-      positions: new Tensor("int32", positions, [count]),
-      rope: settings.rotary,
+      rotate(layer, x) {
+        const { frequencies, attentionScale, distances } = settings.rotary[layer]!;
+        return distances ? x : native.rope(x, positions, { frequencies, attentionScale });
+      },
       attend(layer, q, k, v) {
-        cache.append(layer, k, v);
+        const [rotary, options] = [settings.rotary[layer]!, settings.attention[layer]!];
         const query = scale ? scaledQuery(q, scale) : q;
-        return attendLayer(cache, layer, query, first, settings.attention[layer]!, settings.rotary[layer]!);
+        if (rotary.distances) return attendRemapped(cache, layer, { q: query, k, v, first }, options, rotary);
+        cache.append(layer, k, v);
+        return attendLayer(cache, layer, query, first, options, rotary);
       },
     };
   }

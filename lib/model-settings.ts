@@ -131,13 +131,18 @@ export function passSettings(
   const attention = config.windows.map((own) =>
     pattern ? { pattern } : layerAttention(window === undefined ? own : (window as number | null), sinks),
   );
-  const fixed = { attention, queryScale };
-  if (!ropes.some((rope) => isLengthDependent(rope, fault)))
-    return { rotary: rotariesOf(config, ropes, fault, seqLen), ...fixed };
-  const atLength = (length?: number): PassSettings => ({
-    rotary: rotariesOf(config, ropes, fault, length),
-    atLength,
-    ...fixed,
-  });
-  return atLength(seqLen);
+  const isLengthBound = ropes.some((rope) => isLengthDependent(rope, fault));
+  const atLength = (length?: number): PassSettings => {
+    const rotary = rotariesOf(config, ropes, fault, length);
+    return { rotary, attention, queryScale, ...(isLengthBound && { atLength }) };
+  };
+  const made = atLength(seqLen);
+  if (sinks > 0 && made.rotary.some(({ distances }) => distances))
+    wrongArgument(
+      op,
+      "attention.sinks",
+      "none beside a ropeScaling that sets distances (lm_infinite has sinks)",
+      sinks,
+    );
+  return made;
 }

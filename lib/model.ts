@@ -63,8 +63,8 @@ export class Model {
     if (cache instanceof ModelContext)
       return cache.forward((settings) => this.#logits(ids, which, cache.cache, settings, signal), ids);
     const given = cache as KVCache | undefined;
-    given?.requireFits(this.#runner.cacheShape);
-    const used = given ?? this.#runner.createCache();
+    given?.requireFits(this.#runner.cacheShape(this.#settings));
+    const used = given ?? this.#runner.createCache(this.#settings);
     try {
       return await this.#logits(ids, which, used, this.#settingsFor(used, ids.length), signal);
     } finally {
@@ -82,7 +82,7 @@ export class Model {
     const result = new Float32Array(Math.max(0, ids.length - 1));
     if (ids.length < 2) return result;
     const rows = Math.max(1, Math.floor(nllBlockBytes / (4 * this.config.vocabSize)));
-    const cache = this.#runner.createCache();
+    const cache = this.#runner.createCache(settings);
     try {
       await this.#runner.run(ids.subarray(0, -1), {
         cache,
@@ -117,7 +117,8 @@ export class Model {
   /** A bare key/value cache for forward. */
   createCache(options: { kvDtype?: KVDType } = {}): KVCache {
     this.#requireAlive();
-    return this.#runner.createCache(checkedChoice("createCache", "kvDtype", options.kvDtype, ["float32", "bfloat16"]));
+    const kvDtype = checkedChoice("createCache", "kvDtype", options.kvDtype, ["float32", "bfloat16"]);
+    return this.#runner.createCache(this.#settings, kvDtype);
   }
 
   /** One context for one generation; takes the options of both. */

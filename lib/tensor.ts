@@ -187,6 +187,11 @@ function tensorsIn(value: unknown, found: Set<unknown>): void {
   for (const item of items) tensorsIn(item, found);
 }
 
+/** The shape of what stands for a tensor; [] where there is none. */
+export function shapeOf(x: TensorLike | undefined): readonly number[] {
+  return x?.shape ?? (x as { dims?: readonly number[] } | undefined)?.dims ?? [];
+}
+
 /** Runs `body` and disposes all tensors made in it, but those it returns (also inside arrays and plain objects). */
 export function scope<T>(body: () => T): T {
   const made = new Set<Tensor>();

@@ -9,14 +9,15 @@ struct Full : Interval<Full> {
   LONGSPAN_HD KeyRange range(int) const { return {0, seqLenKV, 0, 0}; }
 };
 
-// How many keys before and after its own position a query sees, besides its own. Causal is {unbounded, 0}.
+// How many keys before and after its own position a query sees, besides its own. Causal is {unbounded, 0}; a negative
+// `after` leaves the nearest keys out.
 struct Window : Interval<Window> {
   static constexpr const char* name = "window";
   static constexpr int unbounded = 1 << 30;
   int before, after;
   LONGSPAN_HD KeyRange range(int q) const {
     int p = q + start;
-    return {maxOf(p - before, 0), minOf(p + after, seqLenKV - 1) + 1, 0, 0};
+    return {maxOf(p - before, 0), maxOf(minOf(p + after, seqLenKV - 1) + 1, 0), 0, 0};
   }
 };
 
@@ -29,7 +30,7 @@ struct Prefix : Interval<Prefix> {
 
 // Positions are cut in chunks of `size`, the first of which is `shift` shorter; a query sees its own chunk, and
 // `before` and `after` whole chunks beside it (Llama 4's attention chunks, LongLoRA's groups, Longformer's chunks).
-// Causal: no later key.
+// Causal: no later key. A negative `after` leaves the nearest chunks out.
 struct Chunks : Interval<Chunks> {
   static constexpr const char* name = "chunks";
   int size, shift, before, after;

@@ -33,7 +33,8 @@ struct RopeArgs {
   int64_t numFrequencies;       // the first 2 numFrequencies dims turn, the others are copied
   float attentionScale;
   bool interleaved;
-  TensorView out;  // x's dtype; may be x
+  double positionStep, positionOffset;  // a position p counts as p · step + offset
+  TensorView out;                       // x's dtype; may be x
 };
 
 enum class Activation : uint8_t { None, Silu, Gelu, GeluTanh, Relu };
@@ -235,6 +236,7 @@ struct CacheAppendArgs {
   KVCacheView cache;
   int64_t position;  // of the first new key
   TensorView k, v;   // [1, n, numKVHeads, headDim]
+  TensorView k2;     // of the second set of keys, where the cache has one
 };
 
 struct Ceilings {  // what this machine can do, measured now with this ISA; for bench and doctor

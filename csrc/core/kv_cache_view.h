@@ -1,6 +1,7 @@
 // The key/value cache of one layer, in lane layout: one decode step reads it as one ascending stream per KV head.
 // Keys are kept in blocks of 32, each K block followed by its V block; a slab holds keysPerSlab keys of every KV head:
-//   slab     [numKVHeads][keysPerSlab / 32][K block | V block]
+//   slab     [numKVHeads][keysPerSlab / 32][K block | V block], or [K block | V block | K block] with two sets of keys:
+//            the same keys turned for near and for far queries, so that either set is read next to the values
 //   K block  float32 [2][keyDim][16 keys]           bfloat16 [2][keyDim / 2][16 keys][2]
 //   V block  panels of up to 64 values, one after the other:
 //            float32 [32 keys][panel]               bfloat16 [16 key pairs][panel][2]
@@ -19,7 +20,8 @@ struct KVCacheView {
   void* const* slabs = nullptr;  // [ceil(length / keysPerSlab)]
   DType dtype = DType::Float32;  // float32 or bfloat16
   int numKVHeads = 0, headDim = 0, valueDim = 0;
-  int64_t length = 0;  // keys present (after the append, for attention)
+  int keySets = 1, keySet = 0;  // how many sets of keys there are, and which one is read
+  int64_t length = 0;           // keys present (after the append, for attention)
 
   [[gnu::always_inline]] constexpr int keyDim() const { return (headDim + 3) / 4 * 4; }
   [[gnu::always_inline]] constexpr int paddedValueDim() const { return (valueDim + 15) / 16 * 16; }
@@ -27,15 +29,22 @@ struct KVCacheView {
   [[gnu::always_inline]] constexpr int64_t keyBlockBytes() const {
     return int64_t(keysPerBlock) * keyDim() * elementBytes();
   }
-  [[gnu::always_inline]] constexpr int64_t blockBytes() const {
-    return keyBlockBytes() + int64_t(keysPerBlock) * paddedValueDim() * elementBytes();
+  [[gnu::always_inline]] constexpr int64_t valueBlockBytes() const {
+    return int64_t(keysPerBlock) * paddedValueDim() * elementBytes();
   }
+  [[gnu::always_inline]] constexpr int64_t blockBytes() const { return keySets * keyBlockBytes() + valueBlockBytes(); }
   [[gnu::always_inline]] constexpr int64_t slabBytes() const { return blockBytes() * blocksPerSlab * numKVHeads; }
   [[gnu::always_inline]] constexpr int64_t numSlabs(int64_t keys) const {
     return (keys + keysPerSlab - 1) / keysPerSlab;
   }
-  // the K block of keys [32 block, 32 block + 32); its V block follows at keyBlockBytes()
-  [[gnu::always_inline]] unsigned char* block(int head, int64_t block) const {
+  // the K block and the V block of keys [32 block, 32 block + 32)
+  [[gnu::always_inline]] unsigned char* keys(int head, int64_t block) const {
+    return at(head, block) + keySet * (keyBlockBytes() + valueBlockBytes());
+  }
+  [[gnu::always_inline]] unsigned char* values(int head, int64_t block) const {
+    return at(head, block) + keyBlockBytes();
+  }
+  [[gnu::always_inline]] unsigned char* at(int head, int64_t block) const {
     unsigned char* slab = static_cast<unsigned char*>(slabs[block / blocksPerSlab]);
     return slab + (int64_t(head) * blocksPerSlab + block % blocksPerSlab) * blockBytes();
   }

@@ -175,3 +175,11 @@ struct FloatSink {
     if (reinterpret_cast<const float*>(first) != values) fromFloats(values, 1, first, stride, n);
   }
 };
+
+// f(a null pointer to the type) for a float dtype
+template <class F>
+LONGSPAN_INLINE void withFloatType(DType dtype, const F& f) {
+  if (dtype == DType::Float16) return f((Float16*)nullptr);
+  if (dtype == DType::BFloat16) return f((BFloat16*)nullptr);
+  f((float*)nullptr);
+}

@@ -140,9 +140,8 @@ void attendCache(const DecodeItem& item, int head, const Parallel& parallel) {
   packQuery((typename U::Factor*)item.query, item.plan, item.batch, head);
   DecodeBlock b = blockOf<U>(item, 0);
   forEachBlock(item, head, head + 1, parallel, [&](int64_t key, int count, int, bool masked) {
-    const unsigned char* block = cache.block(head, key / cacheKeys);
-    b.keys = block;
-    b.values = block + cache.keyBlockBytes();
+    b.keys = cache.keys(head, key / cacheKeys);
+    b.values = cache.values(head, key / cacheKeys);
     if (count < cacheKeys) {
       copyValues((E*)item.values, (const E*)b.values, count, b.valueDim);
       b.values = item.values;

@@ -11,13 +11,13 @@ struct CachedRows {
       : cache(args.cache), kvHead(item.kvHead), headDim(plan.headDim), valueDim(plan.valueDim) {}
   const E* key(int key, float* stage) const {
     constexpr int unit = perUnit<E>;
-    const E* from = (const E*)cache.block(kvHead, key / cacheKeys) + keyOffset<E>(key % cacheKeys, cache.keyDim());
+    const E* from = (const E*)cache.keys(kvHead, key / cacheKeys) + keyOffset<E>(key % cacheKeys, cache.keyDim());
     E* row = (E*)stage;
     for (int d = 0; d < headDim; ++d) row[d] = from[d / unit * (16 * unit) + d % unit];
     return row;
   }
   const E* value(int key, float* stage) const {
-    const E* block = (const E*)(cache.block(kvHead, key / cacheKeys) + cache.keyBlockBytes());
+    const E* block = (const E*)cache.values(kvHead, key / cacheKeys);
     E* row = (E*)stage;
     for (int panel = 0; panel < valueDim; panel += panelValues) {
       int width = panelWidth(panel, cache.paddedValueDim());
@@ -65,11 +65,12 @@ void packCachedBlocks(const KVCacheView& cache, const FlashPlan& plan, int kvHea
   for (int begin = 0; begin < rows.count; begin += cacheKeys) {
     constexpr uint32_t groups = (1u << cacheKeys / keysPerGroup) - 1;
     if (!(s.needed >> begin / keysPerGroup & groups)) continue;
-    const unsigned char* block = cache.block(kvHead, (rows.start + begin) / cacheKeys);
+    const int64_t block = (rows.start + begin) / cacheKeys;
+    const E* keys = (const E*)cache.keys(kvHead, block);
     for (int group = 0; group < cacheKeys / 16; ++group)
-      unpackKeys<E, F>((F*)(s.keys + (begin + 16 * group) * plan.keyPitch), plan.keyPitch * Products::perUnit,
-                       (const E*)block, group, keyDim);
-    const E* values = (const E*)(block + cache.keyBlockBytes());
+      unpackKeys<E, F>((F*)(s.keys + (begin + 16 * group) * plan.keyPitch), plan.keyPitch * Products::perUnit, keys,
+                       group, keyDim);
+    const E* values = (const E*)cache.values(kvHead, block);
     for (int key = 0; key < cacheKeys; key += 4 * Products::perUnit)
       for (int panel = 0; panel < valueDim; panel += panelValues) {
         int width = panelWidth(panel, valueDim);

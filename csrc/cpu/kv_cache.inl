@@ -158,39 +158,44 @@ void packValues(E* block, TensorRows<T> rows, int dim, int valueDim, const Prefe
 }
 
 // --- append
+struct AppendedRows {  // of one block: its keys [first, last) are rows [row, …) of what is appended
+  int first, last;
+  int64_t row;
+  bool whole() const { return first == 0 && last == cacheKeys; }
+};
+template <class T>
+TensorRows<T> appendedRows(const TensorView& t, int head, const AppendedRows& rows) {
+  return {t.as<const T>() + head * t.strides[2] + rows.row * t.strides[1], t.strides[1], t.strides[3]};
+}
+
 template <class E, class T>
-void appendBlock(const CacheAppendArgs& args, int head, int64_t block) {
-  const KVCacheView& cache = args.cache;
-  int64_t begin = block * cacheKeys, end = args.position + args.k.shape[1];
-  int first = int(max(args.position - begin, int64_t(0))), last = int(min(end - begin, int64_t(cacheKeys)));
-  int64_t row = begin + first - args.position;
-  unsigned char* keys = cache.block(head, block);
-  E* k = (E*)keys;
-  E* v = (E*)(keys + cache.keyBlockBytes());
-  const int64_t *ks = args.k.strides, *vs = args.v.strides;
-  TensorRows<T> keyRows = {args.k.as<const T>() + head * ks[2] + row * ks[1], ks[1], ks[3]};
-  TensorRows<T> valueRows = {args.v.as<const T>() + head * vs[2] + row * vs[1], vs[1], vs[3]};
-  bool whole = first == 0 && last == cacheKeys;
-  if (whole && ks[3] == 1)
-    packKeys(k, keyRows, cache.headDim, cache.keyDim(), NoPrefetch{});
+void appendKeys(const KVCacheView& cache, E* block, const TensorView& k, int head, const AppendedRows& rows) {
+  if (rows.whole() && k.strides[3] == 1)
+    packKeys(block, appendedRows<T>(k, head, rows), cache.headDim, cache.keyDim(), NoPrefetch{});
   else
-    packKeysByElement(k, keyRows, first, last, cache.headDim, cache.keyDim());
-  if (whole && vs[3] == 1)
-    packValues(v, valueRows, cache.valueDim, cache.paddedValueDim(), NoPrefetch{});
+    packKeysByElement(block, appendedRows<T>(k, head, rows), rows.first, rows.last, cache.headDim, cache.keyDim());
+}
+template <class E, class T>
+void appendValues(const KVCacheView& cache, E* block, const TensorView& v, int head, const AppendedRows& rows) {
+  if (rows.whole() && v.strides[3] == 1)
+    packValues(block, appendedRows<T>(v, head, rows), cache.valueDim, cache.paddedValueDim(), NoPrefetch{});
   else
-    packValuesByElement(v, valueRows, first, last, cache.valueDim, cache.paddedValueDim());
+    packValuesByElement(block, appendedRows<T>(v, head, rows), rows.first, rows.last, cache.valueDim,
+                        cache.paddedValueDim());
 }
 
 template <class E>
-void appendBlockAs(const CacheAppendArgs& args, int head, int64_t block) {
-  switch (args.k.dtype) {
-    case DType::Float32:
-      return appendBlock<E, float>(args, head, block);
-    case DType::Float16:
-      return appendBlock<E, Float16>(args, head, block);
-    default:
-      return appendBlock<E, BFloat16>(args, head, block);
+void appendBlock(const CacheAppendArgs& args, int head, int64_t block) {
+  int64_t begin = block * cacheKeys, end = args.position + args.k.shape[1];
+  AppendedRows rows = {int(max(args.position - begin, int64_t(0))), int(min(end - begin, int64_t(cacheKeys))), 0};
+  rows.row = begin + rows.first - args.position;
+  KVCacheView cache = args.cache;
+  for (cache.keySet = 0; cache.keySet < cache.keySets; ++cache.keySet) {
+    const TensorView& k = cache.keySet ? args.k2 : args.k;
+    withFloatType(k.dtype, [&]<class T>(T*) { appendKeys<E, T>(cache, (E*)cache.keys(head, block), k, head, rows); });
   }
+  withFloatType(args.v.dtype,
+                [&]<class T>(T*) { appendValues<E, T>(cache, (E*)cache.values(head, block), args.v, head, rows); });
 }
 
 // Writes keys [position, position + n) and nothing else: earlier keys stay, later ones too.
@@ -206,9 +211,9 @@ void cacheAppend(const CacheAppendArgs& args, Parallel& parallel) {
       int64_t block = firstBlock + i / args.cache.numKVHeads;
       int head = int(i % args.cache.numKVHeads);
       if (args.cache.dtype == DType::Float32)
-        appendBlockAs<float>(args, head, block);
+        appendBlock<float>(args, head, block);
       else
-        appendBlockAs<BFloat16>(args, head, block);
+        appendBlock<BFloat16>(args, head, block);
     }
   });
 }

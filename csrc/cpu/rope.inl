@@ -8,7 +8,7 @@ struct RotaryTable {  // of one position, times attentionScale
 
 // [numFrequencies] values, or for interleaved pairs [2 numFrequencies]: c c and −s s
 void fillTable(const RotaryTable& table, const RopeArgs& args, int64_t position) {
-  const double quarters = double(position) * 0.63661977236758134308;  // 2/π
+  const double quarters = (double(position) * args.positionStep + args.positionOffset) * 0.63661977236758134308;  // 2/π
   for (int64_t i = 0; i < args.numFrequencies; i += lanes) {
     const int count = int(min(lanes, args.numFrequencies - i));
     alignas(64) double some[lanes] = {};

@@ -200,14 +200,6 @@ struct ScratchPieces {
   }
 };
 
-// f(a null pointer to the type) for a float dtype
-template <class F>
-LONGSPAN_INLINE void withFloatType(DType dtype, const F& f) {
-  if (dtype == DType::Float16) return f((Float16*)nullptr);
-  if (dtype == DType::BFloat16) return f((BFloat16*)nullptr);
-  f((float*)nullptr);
-}
-
 // Where a head's rows lie
 template <class T>
 struct HeadRows {

@@ -109,9 +109,10 @@ void defineViews(Exports& exports) {
 void defineCache(Exports& exports) {
   exports.define<createKVCache>("createKVCache", {"options"},
                                 "An empty key/value cache that grows as keys are appended.");
-  exports.define<cacheAppend>("cacheAppend", {"cache", "layer", "k", "v"},
-                              "Appends k [1, seqLen, numKVHeads, headDim] and v to a layer.");
-  exports.define<cacheAttention>("cacheAttention", {"q", "cache", "layer", "options"},
+  exports.define<cacheAppend>(
+      "cacheAppend", {"cache", "layer", "k", "v", "k2"},
+      "Appends k [1, seqLen, numKVHeads, headDim], v and, where there are two sets of keys, k2 to a layer.");
+  exports.define<cacheAttention>("cacheAttention", {"q", "cache", "layer", "options", "keySet"},
                                  "flashAttention of q [1, seqLenQ, numHeads, headDim] over a layer's keys.");
   exports.define<cacheTruncate>("cacheTruncate", {"cache", "length"}, "Forgets all keys from `length` on.");
   exports.define<cacheLength>("cacheLength", {"cache", "layer"}, "Keys in a layer.");

@@ -69,6 +69,14 @@ class Builder {
                    count("after", spec.after, 0)};
     if (kind == "prefix") return Prefix{lengths_, count("tokens", spec.tokens, 0)};
     if (kind == "chunks") return chunks(spec);
+    if (kind == "distances") {
+      Span span = distances(spec);
+      return Window{lengths_, span.last, -span.first};
+    }
+    if (kind == "chunkDistances") {
+      Span span = distances(spec);
+      return Chunks{lengths_, positive("size", spec.size), 0, span.last, -span.first, spec.causal};
+    }
     if (kind == "documents") return documents(spec);
     if (kind == "dilatedWindow") return dilatedWindow(spec);
     if (kind == "residues") return residues(spec);
@@ -82,7 +90,8 @@ class Builder {
     if (kind == "perHead") return single(ofHead(spec));
     if (kind == "longnet" || kind == "sum") return unionOf(parts(spec));
     const char* known =
-        "full, causal, window, sinks, prefix, chunks, documents, dilatedWindow, residues, keys, queries, blocks, "
+        "full, causal, window, distances, sinks, prefix, chunks, chunkDistances, documents, dilatedWindow, residues, "
+        "keys, queries, blocks, "
         "diagonals, elements, augmented, longnet, union, intersect, sum, perHead";
     throw Error(Code::Unsupported, concat(op_, ": unknown pattern \"", kind, "\"; known: ", known))
         .with("feature", concat("pattern ", kind))
@@ -130,6 +139,15 @@ class Builder {
     int size = positive("size", spec.size), shift = count("shift", spec.shift, 0);
     if (shift >= size) badArgument(op_, "shift", concat("shift must be below size = ", size, ", got ", shift));
     return Chunks{lengths_, size, shift, count("before", spec.before, 0), count("after", spec.after, 0), spec.causal};
+  }
+  struct Span {
+    int first, last;
+  };
+  Span distances(const PatternSpec& spec) {  // [first, end), of either sign
+    int64_t first = spec.first.value_or(0), end = spec.end.value_or(unbounded);
+    if (first >= end) badArgument(op_, "first", concat("distances must have first < end, got ", first, " and ", end));
+    return {int(std::clamp<int64_t>(first, -unbounded, unbounded)),
+            int(std::clamp<int64_t>(end - 1, -unbounded, unbounded))};
   }
   Pattern documents(const PatternSpec& spec) {
     int64_t size = 0;

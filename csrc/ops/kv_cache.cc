@@ -23,6 +23,7 @@ LayerSnapshot snapshot(const KVCacheStorage& storage, const KVCacheStorage::Laye
   shot.view.headDim = int(storage.headDim);
   shot.view.valueDim = int(storage.valueDim);
   shot.view.length = layer.length;
+  shot.view.keySets = storage.keySets;
   return shot;
 }
 
@@ -51,6 +52,7 @@ KVCache createKVCache(const KVCacheOptions& options) {
   requireSize(op, "numKVHeads", options.numKVHeads, 65536);
   requireSize(op, "headDim", options.headDim, 256);
   requireSize(op, "valueDim", options.valueDim.value_or(options.headDim), 256);
+  requireSize(op, "keySets", options.keySets, 2);
   DType dtype = parseDType(options.dtype, op);
   if (dtype != DType::Float32 && dtype != DType::BFloat16)
     throw Error(Code::DType, concat(op, ": dtype must be float32 or bfloat16, got ", options.dtype))
@@ -63,12 +65,14 @@ KVCache createKVCache(const KVCacheOptions& options) {
   storage->numKVHeads = options.numKVHeads;
   storage->headDim = options.headDim;
   storage->valueDim = options.valueDim.value_or(options.headDim);
+  storage->keySets = int(options.keySets);
   storage->layers.resize(options.numLayers);
   for (auto& layer : storage->layers) layer.order = std::make_shared<Storage>();
   return {storage};
 }
 
-void cacheAppend(const KVCache& cache, int64_t layerIndex, const Tensor& k, const Tensor& v) {
+void cacheAppend(const KVCache& cache, int64_t layerIndex, const Tensor& k, const Tensor& v,
+                 const std::optional<Tensor>& k2) {
   const char* op = "cacheAppend";
   KVCacheStorage& storage = *cache.storage;
   auto& layer = layerOf(op, cache, layerIndex);
@@ -82,22 +86,29 @@ void cacheAppend(const KVCache& cache, int64_t layerIndex, const Tensor& k, cons
                concat("valueDim must be ", storage.valueDim, " as the cache was made"), toString(v.shape));
   requireDType(op, "k", k, floatDTypes);
   requireDType(op, "v", v, floatDTypes);
+  if (k2.has_value() != (storage.keySets == 2))
+    badArgument(op, "k2", concat("the cache was made with keySets = ", storage.keySets));
+  if (k2) {
+    dims.require(k2->shape == k.shape, "k2", concat("k2 must be as k, ", toString(k.shape)), toString(k2->shape));
+    requireDType(op, "k2", *k2, floatDTypes);
+  }
+  const Tensor second = k2.value_or(k);
   int64_t position = layer.length, length = position + seqLen;
   KVCacheView shape = snapshot(storage, layer).view;
   while (int64_t(layer.slabs.size()) * KVCacheView::keysPerSlab < length)
     layer.slabs.push_back(allocate(size_t(shape.slabBytes()), "the key/value cache", true));
   layer.length = length;
   Tensor order = orderOf(layer);
-  enqueue(op, {&k, &v, &order}, {&order},
-          [shot = snapshot(storage, layer), position, k, v](const Backend& table, Parallel& parallel) {
+  enqueue(op, {&k, &v, &second, &order}, {&order},
+          [shot = snapshot(storage, layer), position, k, v, second](const Backend& table, Parallel& parallel) {
             KVCacheView view = shot.view;
             view.slabs = shot.addresses.data();
-            table.cacheAppend({view, position, k.view(), v.view()}, parallel);
+            table.cacheAppend({view, position, k.view(), v.view(), second.view()}, parallel);
           });
 }
 
 AttentionOutput cacheAttention(const Tensor& q, const KVCache& cache, int64_t layerIndex,
-                               const FlashAttentionOptions& options) {
+                               const FlashAttentionOptions& options, const std::optional<int64_t>& keySet) {
   const char* op = "cacheAttention";
   KVCacheStorage& storage = *cache.storage;
   auto& layer = layerOf(op, cache, layerIndex);
@@ -107,6 +118,9 @@ AttentionOutput cacheAttention(const Tensor& q, const KVCache& cache, int64_t la
                concat("q must be [1, seqLenQ, numHeads, ", storage.headDim, "] as the cache was made"),
                toString(q.shape));
   requireDType(op, "q", q, floatDTypes);
+  const int set = int(keySet.value_or(0));
+  if (set < 0 || set >= storage.keySets)
+    badArgument(op, "keySet", concat("keySet must be in [0, ", storage.keySets, "), got ", *keySet));
   AttentionCall call = attentionCall(op, dims, q, layer.length, storage.numKVHeads, storage.valueDim, options);
   allocateOutputs(call, options.returnLse);
   if (hasSequences(options)) badArgument(op, "seqLensKV", "a cache holds one sequence: it takes no lists of lengths");
@@ -115,10 +129,11 @@ AttentionOutput cacheAttention(const Tensor& q, const KVCache& cache, int64_t la
   Tensor order = orderOf(layer);
   std::vector<const Tensor*> inputs = call.inputs();
   inputs.push_back(&order);
-  enqueue(op, inputs, outputs, [call, shot = snapshot(storage, layer)](const Backend& table, Parallel& parallel) {
+  enqueue(op, inputs, outputs, [call, set, shot = snapshot(storage, layer)](const Backend& table, Parallel& parallel) {
     AttentionArgs args = argumentsOf(call);
     args.cache = shot.view;
     args.cache.slabs = shot.addresses.data();
+    args.cache.keySet = set;
     runAttention(call, args, table, parallel);
   });
   return outputOf(call);

@@ -10,6 +10,7 @@ namespace longspan {
 struct KVCacheStorage {
   DType dtype;
   int64_t numKVHeads, headDim, valueDim;
+  int keySets = 1;
   struct Layer {
     std::vector<std::shared_ptr<void>> slabs;
     int64_t length = 0;              // keys, the enqueued appends included

@@ -34,8 +34,9 @@ struct PatternSpec {  // what lib/patterns builds; concrete once the lengths are
       field("rate", &PatternSpec::rate, "dilatedWindow: distance from a visible key to the next"),
       field("skip", &PatternSpec::skip, "dilatedWindow: nearest keys that are left out, in rates"),
       field("period", &PatternSpec::period, "residues: keys with key % period in [first, end)"),
-      field("first", &PatternSpec::first, "residues: the first remainder"),
-      field("end", &PatternSpec::end, "residues: behind the last remainder"),
+      field("first", &PatternSpec::first,
+            "residues: the first remainder; distances: the least of query − key; chunkDistances: of their chunks"),
+      field("end", &PatternSpec::end, "residues, distances, chunkDistances: behind the last one"),
       field("blockQ", &PatternSpec::blockQ, "blocks: positions in a row of blocks"),
       field("blockKV", &PatternSpec::blockKV, "blocks: keys in a column of blocks"),
       field("firstRow", &PatternSpec::firstRow, "blocks: the row of blocks the lists begin with"),
@@ -146,7 +147,7 @@ struct AttentionExplanation {
 
 struct RopeOptions {
   std::optional<Numbers> frequencies;
-  double attentionScale = 1;
+  double attentionScale = 1, positionStep = 1, positionOffset = 0;
   std::string layout = "half";
   static constexpr auto fields = std::tuple{
       field("frequencies", &RopeOptions::frequencies,
@@ -154,6 +155,9 @@ struct RopeOptions {
       field("attentionScale", &RopeOptions::attentionScale, "factor on the rotated dims"),
       field("layout", &RopeOptions::layout,
             "\"half\" pairs dim i with i + rotaryDim / 2, \"interleaved\" pairs 2i with 2i + 1"),
+      field("positionStep", &RopeOptions::positionStep,
+            "a position p counts as p · positionStep + positionOffset, which may be a fraction; 1 if absent"),
+      field("positionOffset", &RopeOptions::positionOffset, "0 if absent"),
   };
 };
 
@@ -279,12 +283,14 @@ struct KVCacheOptions {
   int64_t numLayers = 0, numKVHeads = 0, headDim = 0;
   std::optional<int64_t> valueDim;
   std::string dtype = "float32";
+  int64_t keySets = 1;
   static constexpr auto fields = std::tuple{
       field("numLayers", &KVCacheOptions::numLayers, "layers that keep keys and values"),
       field("numKVHeads", &KVCacheOptions::numKVHeads, "key/value heads of a layer"),
       field("headDim", &KVCacheOptions::headDim, "width of a key"),
       field("valueDim", &KVCacheOptions::valueDim, "width of a value; headDim if absent"),
       field("dtype", &KVCacheOptions::dtype, "float32 or bfloat16"),
+      field("keySets", &KVCacheOptions::keySets, "1, or 2: the same keys turned in two ways, beside one set of values"),
   };
 };
 struct KVCacheStorage;
@@ -292,9 +298,10 @@ struct KVCache {
   std::shared_ptr<KVCacheStorage> storage;
 };
 KVCache createKVCache(const KVCacheOptions& options);
-void cacheAppend(const KVCache& cache, int64_t layer, const Tensor& k, const Tensor& v);
+void cacheAppend(const KVCache& cache, int64_t layer, const Tensor& k, const Tensor& v,
+                 const std::optional<Tensor>& k2);
 AttentionOutput cacheAttention(const Tensor& q, const KVCache& cache, int64_t layer,
-                               const FlashAttentionOptions& options);
+                               const FlashAttentionOptions& options, const std::optional<int64_t>& keySet);
 void cacheTruncate(const KVCache& cache, int64_t length);
 int64_t cacheLength(const KVCache& cache, int64_t layer);
 int64_t cacheBytes(const KVCache& cache);

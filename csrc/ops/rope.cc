@@ -22,6 +22,8 @@ Tensor rope(const Tensor& x, const Integers& positions, const RopeOptions& optio
   dims.require(2 * pairs <= headDim, "frequencies", concat("2 · frequencies must not pass headDim = ", headDim),
                concat(pairs, " frequencies"));
   requireFinite("rope", "attentionScale", options.attentionScale);
+  requireFinite("rope", "positionStep", options.positionStep);
+  requireFinite("rope", "positionOffset", options.positionOffset);
   requireNumbers("rope", "frequencies", *options.frequencies);
   if (options.layout != "half" && options.layout != "interleaved")
     badArgument("rope", "layout", concat("layout must be \"half\" or \"interleaved\", got \"", options.layout, "\""));
@@ -30,7 +32,8 @@ Tensor rope(const Tensor& x, const Integers& positions, const RopeOptions& optio
   Numbers frequencies = *options.frequencies;
   const Tensor* frequencyTensor = frequencies.tensor ? &*frequencies.tensor : &x;
   enqueue("rope", {&x, &positions.tensor, frequencyTensor}, {&out},
-          [=, positions = positions.tensor, scale = float(options.attentionScale),
+          [=, positions = positions.tensor, scale = float(options.attentionScale), step = options.positionStep,
+           offset = options.positionOffset,
            interleaved = options.layout == "interleaved"](const Backend& table, Parallel& parallel) {
             std::vector<double> values = readNumbers(frequencies, table, parallel);
             RopeArgs args{};
@@ -40,6 +43,8 @@ Tensor rope(const Tensor& x, const Integers& positions, const RopeOptions& optio
             args.numFrequencies = pairs;
             args.attentionScale = scale;
             args.interleaved = interleaved;
+            args.positionStep = step;
+            args.positionOffset = offset;
             args.out = out.view();
             table.rope(args, parallel);
           });

@@ -12,6 +12,8 @@ export interface KVCacheShape {
   numKVHeads: number;
   headDim: number;
   dtype: KVDType;
+  /** 2 where a scheme needs each key turned in two ways; 1 if absent. */
+  keySets?: 1 | 2;
 }
 
 /** What cacheAttention takes besides the keys. */
@@ -25,6 +27,8 @@ export interface CacheAttentionOptions {
   distanceBias?: Tensor;
   firstDistance?: number;
   returnLse?: true;
+  /** Which set of keys; 0 if absent. */
+  keySet?: 0 | 1;
 }
 
 export class KVCache {
@@ -46,18 +50,18 @@ export class KVCache {
     return native.cacheBytes(this.#handle());
   }
 
-  /** k, v [1, n, numKVHeads, headDim] behind the keys of a layer. */
-  append(layer: number, k: Tensor, v: Tensor): void {
-    native.cacheAppend(this.#handle(), layer, k, v);
+  /** k, v [1, n, numKVHeads, headDim] behind the keys of a layer; k2: the same keys for the second set. */
+  append(layer: number, k: Tensor, v: Tensor, k2?: Tensor): void {
+    native.cacheAppend(this.#handle(), layer, k, v, k2);
   }
   /** q [1, n, numHeads, headDim] over a layer's keys; the last query is aligned with the last key. */
   attend(layer: number, q: Tensor, options: CacheAttentionOptions & { returnLse: true }): { out: Tensor; lse: Tensor };
   attend(layer: number, q: Tensor, options: CacheAttentionOptions): Tensor;
   attend(layer: number, q: Tensor, options: CacheAttentionOptions): Tensor | { out: Tensor; lse: Tensor } {
-    const { pattern, ...rest } = options;
-    if (!pattern) return native.cacheAttention(q, this.#handle(), layer, rest);
+    const { pattern, keySet, ...rest } = options;
+    if (!pattern) return native.cacheAttention(q, this.#handle(), layer, rest, keySet);
     const lengths = { seqLenQ: q.shape[1] ?? 0, seqLenKV: native.cacheLength(this.#handle(), layer) };
-    return native.cacheAttention(q, this.#handle(), layer, { ...rest, pattern: pattern.spec(lengths) });
+    return native.cacheAttention(q, this.#handle(), layer, { ...rest, pattern: pattern.spec(lengths) }, keySet);
   }
   /** All layers have got the keys of tokens up to `length`. */
   commit(length: number): void {
@@ -81,11 +85,12 @@ export class KVCache {
 
   /** CacheMismatchError unless the cache was made for this shape (any dtype). */
   requireFits(shape: Omit<KVCacheShape, "dtype">): void {
-    for (const field of ["numLayers", "numKVHeads", "headDim"] as const) {
-      if (this.shape[field] === shape[field]) continue;
+    for (const field of ["numLayers", "numKVHeads", "headDim", "keySets"] as const) {
+      const [actual, expected] = [this.shape[field] ?? 1, shape[field] ?? 1];
+      if (actual === expected) continue;
       throw new CacheMismatchError(
-        `the cache was made for ${field} = ${this.shape[field]}, the model has ${field} = ${shape[field]}`,
-        { field, expected: shape[field], actual: this.shape[field] },
+        `the cache was made for ${field} = ${actual}, the model and its ropeScaling have ${field} = ${expected}`,
+        { field, expected, actual },
       );
     }
   }

@@ -6,10 +6,8 @@ import type { DecoderConfig } from "./decoder-config.js";
 
 /** One pass of some tokens through the layers. */
 export interface Pass {
-  /** [n] int32 */
-  positions: Tensor;
-  /** Of each layer. */
-  rope: readonly { frequencies: Float64Array; attentionScale: number }[];
+  /** Turns heads [1, n, heads, headDim] by their positions, unless attend does so itself. */
+  rotate(layer: number, x: Tensor): Tensor;
   /** Keeps k and v [1, n, numKVHeads, headDim] of a layer; q [1, n, numHeads, headDim] sees what the layer may see. */
   attend(layer: number, q: Tensor, k: Tensor, v: Tensor): Tensor;
 }

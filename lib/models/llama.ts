@@ -57,14 +57,12 @@ class Attention {
   /** q and k of all heads [1, n, numHeads + 2 numKVHeads, headDim]: normed where the model does so, then rotated. */
   #rotated(all: Tensor, pass: Pass): [q: Tensor, k: Tensor] {
     const { numHeads, numKVHeads } = this.config;
-    const { positions } = pass;
-    const rope = pass.rope[this.layer]!;
     if (this.queryNorm && this.keyNorm) {
       const q = this.queryNorm.apply(all.narrow(2, 0, numHeads));
       const k = this.keyNorm.apply(all.narrow(2, numHeads, numKVHeads));
-      return [native.rope(q, positions, rope), native.rope(k, positions, rope)];
+      return [pass.rotate(this.layer, q), pass.rotate(this.layer, k)];
     }
-    const both = native.rope(all.narrow(2, 0, numHeads + numKVHeads), positions, rope);
+    const both = pass.rotate(this.layer, all.narrow(2, 0, numHeads + numKVHeads));
     return [both.narrow(2, 0, numHeads), both.narrow(2, numHeads, numKVHeads)];
   }
 }

@@ -1,7 +1,7 @@
 // Patterns chosen by content: a selector has the parameters of a paper; select(q, k) looks at the tensors and gives the
 // pattern of exactly these queries and keys.
 import { checkedNumber, checkedOptions, wrongArgument } from "../options.js";
-import { type Tensor, type TensorLike, unscoped } from "../tensor.js";
+import { shapeOf, type Tensor, type TensorLike, unscoped } from "../tensor.js";
 import { Pattern, type PatternSpec } from "./pattern.js";
 
 /** What a selection made of lists of blocks: the specification, and how many sequences and heads it is for. */
@@ -11,8 +11,6 @@ interface Chosen {
   lists: Tensor;
 }
 export type Choose = (q: Tensor, k: Tensor, base: number) => Chosen;
-
-const shapeOf = (x: TensorLike) => (x.shape ?? (x as { dims?: readonly number[] }).dims) as readonly number[];
 
 /** Chooses by content which keys queries see. Made by the factories of `patterns`. */
 export class Selector {

@@ -70,6 +70,9 @@ function parametersOf(config: Values, layerType: string | undefined): Values {
     return { ...(isSliding || !isObject(rope) ? {} : rope), rope_theta: older };
   if (config.use_dynamic_ntk === true && !isObject(rope))
     return { rope_type: "qwen_dynamic", seq_length: config.seq_length };
+  const chunked = config.dual_chunk_attention_config; // Qwen2.5-1M
+  if (isObject(chunked) && !isObject(rope))
+    return { rope_type: "dca", chunk_size: chunked.chunk_size, local_size: chunked.local_size };
   return isObject(rope) ? rope : {};
 }
 

@@ -15,6 +15,10 @@ import { kerple } from "./kerple.js";
 import { ggufLayout, halfToInterleaved, interleavedToHalf, ropeLayout } from "./layouts.js";
 import { hierarchical, learnedRows, resampled } from "./learned.js";
 import { linear } from "./linear.js";
+import { dualChunk } from "./dual-chunk.js";
+import { lmInfinite } from "./lm-infinite.js";
+import { leakyRerope, rerope } from "./rerope.js";
+import { selfExtend } from "./self-extend.js";
 import { llama3 } from "./llama3.js";
 import {
   cosineScale,
@@ -37,6 +41,8 @@ import { pose, randomPadding, randomPositions, shape } from "./training.js";
 import { xpos } from "./xpos.js";
 import { yarn } from "./yarn.js";
 
+export type { DistanceMap, DistanceRegion, Placement } from "./distance-map.js";
+export type { RemappedRotary } from "./rerope.js";
 export type { DistanceTable } from "./distance-table.js";
 export type { GgufPositions } from "./gguf.js";
 export type { RopeLayout } from "./layouts.js";
@@ -70,6 +76,11 @@ export const positions = {
   giraffe,
   clex,
   divisors,
+  rerope,
+  leakyRerope,
+  selfExtend,
+  dualChunk,
+  lmInfinite,
   xpos,
   mrope,
   mropePositions,

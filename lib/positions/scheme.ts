@@ -2,6 +2,7 @@
 // stay exact at a million tokens; the kernel gets the numbers and knows no scheme. A scheme is written once and is met in
 // two ways: as a rope_type of config.json or ropeScaling, and as a typed function of the namespace `positions`.
 import { checkedOptions, wrongArgument } from "../options.js";
+import type { DistanceMap } from "./distance-map.js";
 
 export interface RotaryInput {
   headDim: number;
@@ -23,6 +24,8 @@ export interface Rotary {
   frequencies: Float64Array;
   /** Factor on the rotated dims of q and of k; the logits get its square. */
   attentionScale: number;
+  /** Where pairs of query and key do not stand as in the text. */
+  distances?: DistanceMap | undefined;
 }
 
 /** What a scheme's function takes besides its parameters, as config.json spells them. */
@@ -62,6 +65,12 @@ export class SchemeParameters {
     const value = this.#values[name] ?? fallback;
     if (typeof value === "number" && Number.isFinite(value) && value > 0) return value;
     return this.wrong(name, "a number above 0");
+  }
+  /** A whole number above 0. */
+  whole(name: string, fallback?: number): number {
+    const value = this.#values[name] ?? fallback;
+    if (Number.isSafeInteger(value) && (value as number) > 0 && (value as number) < 2 ** 30) return value as number;
+    return this.wrong(name, "a whole number above 0");
   }
   /** Where 0 means absent, as in transformers. */
   positiveOr<T>(name: string, fallback: T): number | T {
@@ -113,10 +122,10 @@ export const snakeCase = (name: string) => name.replace(/[A-Z]/g, (letter) => `_
 export const camelCase = (name: string) => name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
 
 /** The typed function of a scheme: options in camelCase, checked as config.json's parameters are. */
-export function schemeFunction<Options extends object>(
+export function schemeFunction<Options extends object, Made extends Rotary = Rotary>(
   name: string,
   scheme: PositionScheme,
-): (options: Options) => Rotary {
+): (options: Options) => Made {
   const op = `positions.${name}`;
   const width = scheme.wholeHead ? "headDim" : "rotaryDim";
   const own = [...(scheme.inputs ?? []), ...scheme.parameters].map(camelCase);
@@ -147,6 +156,6 @@ export function schemeFunction<Options extends object>(
       originalMaxPositionEmbeddings: trained ?? 0,
       seqLen: length("seq_len"),
       parameters,
-    });
+    }) as Made;
   };
 }

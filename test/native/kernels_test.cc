@@ -180,13 +180,15 @@ void testRope() {
                            .frequencies64 = frequencies.data(),
                            .numFrequencies = numFrequencies,
                            .attentionScale = 1.25f,
-                           .interleaved = interleaved};
+                           .interleaved = interleaved,
+                           .positionStep = layout == Layout::Dense ? 1 : 0.3,
+                           .positionOffset = layout == Layout::Dense ? 0 : -17.5};
           auto want = [&](int64_t i) {
             const int64_t dim = i % headDim, place = i / headDim / 3, base = i - dim;
             if (dim >= 2 * numFrequencies) return x.get(i);
             const int64_t f = interleaved ? dim / 2 : dim % numFrequencies;
             const bool second = interleaved ? dim % 2 : dim >= numFrequencies;
-            const double angle = positions.get(place) * frequencies[f];
+            const double angle = (positions.get(place) * args.positionStep + args.positionOffset) * frequencies[f];
             const double a = x.get(base + (interleaved ? 2 * f : f)),
                          b = x.get(base + (interleaved ? 2 * f + 1 : f + numFrequencies));
             return 1.25 *
