@@ -1,4 +1,4 @@
-// npm run bench [-- attention decode matmul event-loop] [--quick] [--json] [--no-peers] [--budget seconds]
+// npm run bench [-- attention patterns decode matmul positions event-loop] [--quick] [--json] [--no-peers] [--budget seconds]
 // Prints each case as a share of this machine's own ceiling and as a ratio to the peers, and keeps the figures in
 // bench/results/latest.json.
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -8,7 +8,7 @@ import { machine, memory } from "../dist/index.js";
 import { ceilings } from "./measure.mjs";
 import { measurePeer, peers } from "./peers.mjs";
 
-const files = ["attention", "patterns", "decode", "matmul", "event-loop"];
+const files = ["attention", "patterns", "decode", "matmul", "positions", "event-loop"];
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: {
@@ -32,6 +32,8 @@ const engineering = (rate, unit) =>
 function nameOf({ op, ...rest }) {
   const heads = rest.numHeads ? ` ${rest.numHeads}/${rest.numKVHeads} × ${rest.headDim}` : "";
   if (op === "attention") return `${rest.dtype}${heads} ${rest.causal ? "causal" : "full"} ${rest.seqLen}`;
+  if (op.startsWith("remapped") || op === "turning")
+    return `${rest.dtype}${heads} ${rest.kind} ${rest.seqLen ?? `over ${rest.seqLenKV} keys`}`;
   if (op === "pattern") return `${rest.dtype}${heads} ${rest.kind}`;
   if (op === "decode") {
     const queries = rest.queries === rest.dtype ? "" : `${rest.queries} on `;
@@ -44,9 +46,13 @@ function nameOf({ op, ...rest }) {
 function verdict(result, testCase) {
   if (result.lagP99Ms !== undefined)
     return `lag p99 ${result.lagP99Ms.toFixed(1)} ms, max ${result.lagMaxMs.toFixed(1)} ms (target p99 < 20 ms)`;
+  if (testCase.limit)
+    return `${percent(result.share).padStart(6)} of a layer (at most ${percent(testCase.limit)}${result.share <= testCase.limit ? "" : ", missed"})`;
   const target = testCase.target
     ? ` (target ${percent(testCase.target)}${result.share >= testCase.target ? "" : ", missed"})`
     : "";
+  const ofPeak = result.ofPeak === undefined ? "" : `, ${percent(result.ofPeak)} of the ceiling`;
+  if (testCase.op.startsWith("remapped")) return `${percent(result.share).padStart(6)} of plain${ofPeak}${target}`;
   const whole = result.ofPeak === undefined ? "the ceiling" : `dense, ${percent(result.ofPeak)} of the ceiling`;
   return `${percent(result.share).padStart(6)} of ${whole}${target}`;
 }

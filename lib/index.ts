@@ -14,6 +14,7 @@ export {
   type QkSparseAttentionOptions,
 } from "./attention/hash-sparse.js";
 export { remappedAttention, type RemappedAttentionOptions } from "./attention/remapped.js";
+export { copeAttention, type CopeOptions } from "./attention/cope.js";
 export { routingAttention, type RoutingAttentionOptions } from "./attention/routing.js";
 export {
   type HashedAttentionOutput,

@@ -4,6 +4,7 @@ import { ArgumentError, Pattern, positions, remappedAttention, ShapeError, Tenso
 import { distanceCases } from "./cases/distances.js";
 import { fixture, readJson } from "./models/fixtures.js";
 import { distance } from "./support/compare.js";
+import { vectorInputs } from "./support/numbers.js";
 import { read } from "./support/tensors.js";
 
 interface Vectors {
@@ -14,16 +15,8 @@ interface Vectors {
 }
 const vectors = readJson<Vectors>(fixture("vectors", "remapped_attention.json"));
 
-/** The vectors' inputs: x ← (1664525 x + 1013904223) mod 2³², value −1 + 2x / 2³². */
-function inputs(seed: number, count: number): number[] {
-  let x = seed >>> 0;
-  return Array.from({ length: count }, () => {
-    x = (Math.imul(1664525, x) + 1013904223) >>> 0;
-    return -1 + (2 * x) / 2 ** 32;
-  });
-}
 const shape = [1, vectors.n, 1, vectors.d];
-const [q, k, v] = [21, 22, 23].map((seed) => new Tensor("float32", inputs(seed, vectors.n * vectors.d), shape));
+const [q, k, v] = [21, 22, 23].map((seed) => new Tensor("float32", vectorInputs(seed, vectors.n * vectors.d), shape));
 
 describe.each(distanceCases)("$name", ({ vector, make, distance: defined }) => {
   const rotary = make(vectors.d);

@@ -232,6 +232,12 @@ struct LandmarkArgs {
   int64_t blockSize;  // 2 to maxLandmarkBlock, the landmark included
   int64_t topK;       // −1: all
 };
+inline constexpr int64_t maxCopePositions = 1 << 15;
+struct CopeArgs {  // causal
+  TensorView q, k, v, out;
+  TensorView embeddings;                  // [numHeads, positions, headDim] float32
+  float scale, gateScale, positionScale;  // of q·k, of q·k in a gate, of q·embedding
+};
 struct CacheAppendArgs {
   KVCacheView cache;
   int64_t position;  // of the first new key
@@ -275,6 +281,7 @@ struct Backend {
   void (*lunaAttention)(const LunaArgs&, Parallel&);
   void (*hierarchicalAttention)(const HierarchicalArgs&, Parallel&);
   void (*landmarkAttention)(const LandmarkArgs&, Parallel&);
+  void (*copeAttention)(const CopeArgs&, Parallel&);
   void (*cacheAppend)(const CacheAppendArgs&, Parallel&);
   void (*summarise)(const SummariseArgs&, Parallel&);
   void (*selectBlocks)(const SelectBlocksArgs&, Parallel&);

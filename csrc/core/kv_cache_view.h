@@ -1,7 +1,7 @@
 // The key/value cache of one layer, in lane layout: one decode step reads it as one ascending stream per KV head.
 // Keys are kept in blocks of 32, each K block followed by its V block; a slab holds keysPerSlab keys of every KV head:
-//   slab     [numKVHeads][keysPerSlab / 32][K block | V block], or [K block | V block | K block] with two sets of keys:
-//            the same keys turned for near and for far queries, so that either set is read next to the values
+//   slab     [numKVHeads][keysPerSlab / 32][K block | V block], and behind that, where there are two sets of keys (the
+//            same ones turned in two ways), [numKVHeads][keysPerSlab / 32][K block] of the first: far keys are the many
 //   K block  float32 [2][keyDim][16 keys]           bfloat16 [2][keyDim / 2][16 keys][2]
 //   V block  panels of up to 64 values, one after the other:
 //            float32 [32 keys][panel]               bfloat16 [16 key pairs][panel][2]
@@ -32,21 +32,29 @@ struct KVCacheView {
   [[gnu::always_inline]] constexpr int64_t valueBlockBytes() const {
     return int64_t(keysPerBlock) * paddedValueDim() * elementBytes();
   }
-  [[gnu::always_inline]] constexpr int64_t blockBytes() const { return keySets * keyBlockBytes() + valueBlockBytes(); }
-  [[gnu::always_inline]] constexpr int64_t slabBytes() const { return blockBytes() * blocksPerSlab * numKVHeads; }
+  [[gnu::always_inline]] constexpr int64_t blockBytes() const { return keyBlockBytes() + valueBlockBytes(); }
+  [[gnu::always_inline]] constexpr int64_t slabBytes() const {
+    return (blockBytes() + (keySets - 1) * keyBlockBytes()) * blocksPerSlab * numKVHeads;
+  }
   [[gnu::always_inline]] constexpr int64_t numSlabs(int64_t keys) const {
     return (keys + keysPerSlab - 1) / keysPerSlab;
   }
   // the K block and the V block of keys [32 block, 32 block + 32)
   [[gnu::always_inline]] unsigned char* keys(int head, int64_t block) const {
-    return at(head, block) + keySet * (keyBlockBytes() + valueBlockBytes());
+    if (keySet == keySets - 1) return at(head, block);
+    return slab(block) + blockBytes() * blocksPerSlab * numKVHeads + place(head, block) * keyBlockBytes();
   }
   [[gnu::always_inline]] unsigned char* values(int head, int64_t block) const {
     return at(head, block) + keyBlockBytes();
   }
+  [[gnu::always_inline]] unsigned char* slab(int64_t block) const {
+    return static_cast<unsigned char*>(slabs[block / blocksPerSlab]);
+  }
+  [[gnu::always_inline]] static int64_t place(int head, int64_t block) {
+    return int64_t(head) * blocksPerSlab + block % blocksPerSlab;
+  }
   [[gnu::always_inline]] unsigned char* at(int head, int64_t block) const {
-    unsigned char* slab = static_cast<unsigned char*>(slabs[block / blocksPerSlab]);
-    return slab + (int64_t(head) * blocksPerSlab + block % blocksPerSlab) * blockBytes();
+    return slab(block) + place(head, block) * blockBytes();
   }
 };
 

@@ -1,5 +1,5 @@
-// How decode attention is cut: chunks of keys that depend on lengths only, the scratch of a thread, the rows of a KV
-// head with their packed queries, and which keys of a block they see.
+// How decode attention is cut: chunks of keys that depend on lengths and pattern only, the scratch of a thread, the
+// rows of a KV head with their packed queries, and which keys of a block they see.
 
 // Up to so many rows of a KV head decode is faster than flash attention, whose subtile of 64 rows would be mostly
 // empty. Measured on Zen 4, 32/8 heads × 128, every ISA and both dtypes: at 32 rows 0.6 to 0.8 of its time, at 64 about
@@ -16,8 +16,9 @@ struct DecodePlan {
   int numKVHeads, group, seqLenQ, rows;
   int64_t seqLenKV;
   int headDim, valueDim, keyDim, paddedValueDim;
-  bool bent;         // scores are more than scale · q k: they are kept in natural units, else as q k
-  bool headsInside;  // tensors [seq, heads, dim]: all heads of a block of keys before the next, as memory lies
+  bool bent;                 // scores are more than scale · q k: they are kept in natural units, else as q k
+  bool headsInside;          // tensors [seq, heads, dim]: all heads of a block of keys before the next, as memory lies
+  int64_t firstKey, endKey;  // whole slabs: no query sees a key outside
   int64_t chunkKeys, chunks, batches, stateStride;
   int64_t queryBytes, scoreBytes, keyBytes, valueBytes;  // scratch of a thread
 
@@ -27,6 +28,17 @@ struct DecodePlan {
   int64_t stateOfBatch() const { return chunks * numKVHeads * rows * stateStride; }
   static int64_t roundUp64(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 };
+
+// Does any query of any head see a key of this slab?
+bool seesSlab(const Pattern& pattern, int seqLenQ, int64_t slab, int64_t seqLenKV) {
+  const int64_t first = slab * KVCacheView::keysPerSlab;
+  const Rows queries = {0, seqLenQ}, keys = {int(first), int(min(int64_t(KVCacheView::keysPerSlab), seqLenKV - first))};
+  for (int i = 0; i < (pattern.each ? pattern.eachBatch * pattern.eachHead : 1); ++i) {
+    const Pattern& one = pattern.each ? pattern.each[i] : pattern;
+    if (walkOf(one).cover(one, queries, keys) != Cover::None) return true;
+  }
+  return false;
+}
 
 DecodePlan planDecode(const AttentionArgs& args) {
   const KVCacheView& cache = args.cache;
@@ -45,7 +57,12 @@ DecodePlan planDecode(const AttentionArgs& args) {
   plan.headsInside = !cache.slabs && args.k.strides[2] < args.k.strides[1];
   plan.stateStride = plan.paddedValueDim + stateExtra;
   int64_t headStates = int64_t(plan.numKVHeads) * plan.rows * plan.stateStride * 4;
-  int64_t slabs = dims.numSlabs(plan.seqLenKV);
+  int64_t begin = 0, end = dims.numSlabs(plan.seqLenKV);  // threads get equal shares only of what is seen
+  while (end > begin + 1 && !seesSlab(plan.pattern, plan.seqLenQ, end - 1, plan.seqLenKV)) --end;
+  while (begin + 1 < end && !seesSlab(plan.pattern, plan.seqLenQ, begin, plan.seqLenKV)) ++begin;
+  plan.firstKey = begin * KVCacheView::keysPerSlab;
+  plan.endKey = min(end * KVCacheView::keysPerSlab, plan.seqLenKV);
+  int64_t slabs = end - begin;
   int64_t maxChunks = max(int64_t(1), min(int64_t(decodeMaxChunks), decodeStateBytes / headStates));
   int64_t slabsPerChunk = max(int64_t(1), (slabs + maxChunks - 1) / maxChunks);
   plan.chunkKeys = slabsPerChunk * KVCacheView::keysPerSlab;
@@ -72,7 +89,8 @@ struct DecodeItem {
 
 DecodeItem beginItem(const DecodePlan& plan, unsigned char* scratch, float* states, int64_t batch, int64_t chunk,
                      int heads) {
-  DecodeItem item = {plan, batch, chunk * plan.chunkKeys, min((chunk + 1) * plan.chunkKeys, plan.seqLenKV)};
+  const int64_t first = plan.firstKey + chunk * plan.chunkKeys;
+  DecodeItem item = {plan, batch, first, min(first + plan.chunkKeys, plan.endKey)};
   item.query = scratch;
   item.scores = (float*)(item.query + plan.queryBytes);
   item.probabilities = (unsigned char*)item.scores + plan.scoreBytes;

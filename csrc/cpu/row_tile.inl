@@ -139,9 +139,13 @@ LONGSPAN_INLINE Vec seenScore(const RowTile& tile, const TileKeys& keys, int64_t
   return broadcast(int32_t(key)) < end ? x : broadcast(-__builtin_inff());
 }
 
-// One step of online softmax (Milakov and Gimelshein 2018) over some keys
-void attendKeys(const RowTile& tile, const TileKeys& keys) {
+// The tile's queries times some keys
+void scoreTile(const RowTile& tile, const TileKeys& keys) {
   product(keys.count, {keys.keys.data, keys.keys.stride, 1}, tile.queries, tile.width, tile.headDim, tile.scores, true);
+}
+
+// One step of online softmax (Milakov and Gimelshein 2018) over some keys, whose scores are there
+void addScored(const RowTile& tile, const TileKeys& keys) {
   float raised[maxTileWidth];
   for (int64_t r = 0; r < tile.width; r += lanes) {
     Vec highest = load(tile.maximum + r);
@@ -160,6 +164,11 @@ void attendKeys(const RowTile& tile, const TileKeys& keys) {
   }
   product(tile.valueDim, {keys.values.data, 1, keys.values.stride}, tile.scores, tile.width, keys.count, tile.out,
           false);
+}
+
+void attendKeys(const RowTile& tile, const TileKeys& keys) {
+  scoreTile(tile, keys);
+  addScored(tile, keys);
 }
 
 // rowAt(r) = out / sum of the first `count` rows; 0 where nothing was seen

@@ -47,6 +47,7 @@
 #include "hierarchical_attention.inl"
 #include "landmark_rows.inl"
 #include "landmark_attention.inl"
+#include "cope_attention.inl"
 
 constexpr bool nativeBFloat16 =
 #ifdef __AVX512BF16__
@@ -84,6 +85,7 @@ constexpr Backend table = {
     .lunaAttention = lunaAttention,
     .hierarchicalAttention = hierarchicalAttention,
     .landmarkAttention = landmarkAttention,
+    .copeAttention = copeAttention,
     .cacheAppend = cacheAppend,
     .summarise = summarise,
     .selectBlocks = selectBlocks,

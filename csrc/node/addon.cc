@@ -37,6 +37,8 @@ void defineOps(Exports& exports) {
                                 "Attention by way of an extra sequence of one length.");
   exports.define<hierarchicalAttention>("hierarchicalAttention", {"q", "k", "v", "options"},
                                         "Near keys one by one, far keys as means over powers of two.");
+  exports.define<copeAttention>("copeAttention", {"q", "k", "v", "options"},
+                                "Causal attention whose positions are counted by gates.");
   exports.define<landmarkAttention>("landmarkAttention", {"q", "k", "v", "options"},
                                     "Attention to earlier blocks by way of a landmark token at their end.");
   exports.define<mergeAttention>("mergeAttention", {"parts"},

@@ -1,5 +1,5 @@
-// Options and results of attention over fewer keys: Linformer, Luna, H-Transformer-1D, Landmark. Part of the contract
-// in ops.h.
+// Options and results of attention over fewer keys: Linformer, Luna, H-Transformer-1D, Landmark; and of CoPE, which
+// shares their kernel's tiles. Part of the contract in ops.h.
 #pragma once
 #include "option_types.h"
 
@@ -71,6 +71,18 @@ struct LandmarkOptions {
       field("topK", &LandmarkOptions::topK, "earlier blocks that a query opens, by landmark score; all if absent"),
       field("causal", &LandmarkOptions::causal, "false is refused: a block is known by the landmark at its end"),
       field("scale", &LandmarkOptions::scale, "factor on q·k; headDim ** -0.5 if absent"),
+  };
+};
+struct CopeOptions {
+  std::optional<Tensor> positionEmbeddings;
+  std::optional<double> scale;
+  std::string variant = "code";
+  static constexpr auto fields = std::tuple{
+      field("positionEmbeddings", &CopeOptions::positionEmbeddings,
+            "[positions, headDim] for all heads, or [numHeads, positions, headDim]; any float dtype"),
+      field("scale", &CopeOptions::scale, "factor on q·k; headDim ** -0.5 if absent"),
+      field("variant", &CopeOptions::variant,
+            "\"code\": the factor also goes to gates and positions; \"paper\": to q·k alone"),
   };
 };
 

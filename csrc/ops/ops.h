@@ -240,6 +240,7 @@ Tensor linformerAttention(const Tensor& q, const Tensor& k, const Tensor& v, con
 LunaOutput lunaAttention(const Tensor& q, const Tensor& k, const Tensor& v, const LunaOptions& options);
 Tensor hierarchicalAttention(const Tensor& q, const Tensor& k, const Tensor& v, const HierarchicalOptions& options);
 Tensor landmarkAttention(const Tensor& q, const Tensor& k, const Tensor& v, const LandmarkOptions& options);
+Tensor copeAttention(const Tensor& q, const Tensor& k, const Tensor& v, const CopeOptions& options);
 AttentionPart mergeAttention(const std::vector<AttentionPart>& parts);
 StatefulOutput<LinearState> linearAttention(const Tensor& q, const Tensor& k, const Tensor& v,
                                             const LinearAttentionOptions& options);

@@ -61,3 +61,12 @@ export function values(data: TypedArray, dtype: DType): Float64Array {
   if (dtype === "int64") return Float64Array.from(data as BigInt64Array, Number);
   return Float64Array.from(data as Float32Array);
 }
+
+/** The inputs of the reference vectors: x ← (1664525 x + 1013904223) mod 2³², value −1 + 2x / 2³². */
+export function vectorInputs(seed: number, count: number): number[] {
+  let x = seed >>> 0;
+  return Array.from({ length: count }, () => {
+    x = (Math.imul(1664525, x) + 1013904223) >>> 0;
+    return -1 + (2 * x) / 2 ** 32;
+  });
+}
