@@ -142,6 +142,8 @@ void attendCache(const DecodeItem& item, int head, const Parallel& parallel) {
   forEachBlock(item, head, head + 1, parallel, [&](int64_t key, int count, int, bool masked) {
     b.keys = cache.keys(head, key / cacheKeys);
     b.values = cache.values(head, key / cacheKeys);
+    if (cache.keySet < cache.keySets - 1)  // other keys lie between the values: no hardware prefetcher follows
+      for (int64_t at = 0; at < cache.valueBlockBytes(); at += 64) __builtin_prefetch((const char*)b.values + at, 0, 2);
     if (count < cacheKeys) {
       copyValues((E*)item.values, (const E*)b.values, count, b.valueDim);
       b.values = item.values;
