@@ -1,0 +1,18 @@
+// The shared lists at lengths of several tiles (192 keys, to 512 rows), which neither divides. The references are dense and
+// quadratic, so this runs once, on the machine's best instruction set; test/isa runs the short cases on each.
+import { describe, it } from "vitest";
+import { patterns } from "../lib/index.js";
+import { patternCases } from "./cases/patterns.mjs";
+import { checkPattern, headsOf } from "./support/attention.js";
+
+describe("patterns over many tiles", () => {
+  for (const [i, c] of patternCases(patterns, "large").entries()) {
+    const heads = { ...headsOf(c), headDim: 4 };
+    const half = i % 2 ? "bfloat16" : "float16";
+    it(`${c.name}: 529 rows after a cache, float32`, () =>
+      checkPattern(c, { ...heads, seqLenQ: 529, seqLenKV: 1021 }, "float32"));
+    it(`${c.name}: 71 rows after a longer one, ${half}`, () =>
+      checkPattern(c, { ...heads, seqLenQ: 71, seqLenKV: 1403 }, half));
+    it(`${c.name}: one row, ${half}`, () => checkPattern(c, { ...heads, seqLenQ: 1, seqLenKV: 1403 }, half));
+  }
+});
