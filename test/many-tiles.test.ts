@@ -2,8 +2,15 @@
 // quadratic, so this runs once, on the machine's best instruction set; test/isa runs the short cases on each.
 import { describe, it } from "vitest";
 import { patterns } from "../lib/index.js";
+import { longAttentionCases } from "./cases/attention.mjs";
 import { patternCases } from "./cases/patterns.mjs";
-import { checkPattern, headsOf } from "./support/attention.js";
+import { checkAttention, checkPattern, headsOf } from "./support/attention.js";
+import { floatDTypes } from "./support/numbers.js";
+
+describe("attention over many tiles", () => {
+  for (const c of longAttentionCases)
+    for (const dtype of c.dtypes ?? floatDTypes) it(`${c.name}, ${dtype}`, () => checkAttention(c, dtype));
+});
 
 describe("patterns over many tiles", () => {
   for (const [i, c] of patternCases(patterns, "large").entries()) {
