@@ -1,9 +1,9 @@
 // Sparse patterns: FLOP/s on allowed pairs as a share of the dense kernel's of the same minute; then also of the ceiling.
 import { flashAttention, idle, patterns, Tensor } from "../dist/index.js";
 import { benchShapes, longNet, makePattern, patternEntries } from "../test/cases/patterns.mjs";
+import { sequenceCases } from "../test/cases/sequences.mjs";
 import { causalPairs, ceilings, median, random } from "./measure.mjs";
 
-const gathered = { kind: "gathered keys, causal", options: { causal: true } };
 /** What is timed, in the order of the list that the tests have. */
 const kinds = [
   ...patternEntries.flatMap((entry) =>
@@ -13,7 +13,7 @@ const kinds = [
       options: { pattern: makePattern(entry, parameters, patterns) },
     })),
   ),
-  gathered,
+  ...sequenceCases(patterns).flatMap(({ bench, options }) => (bench ? [{ ...bench, options, paged: true }] : [])),
 ];
 
 export function cases({ quick }) {
@@ -36,11 +36,10 @@ function pairsOf(options, numHeads, seqLen) {
 export async function measure({ kind, dtype, numHeads, numKVHeads, headDim, seqLen }, { budget }) {
   const q = random(dtype, [1, seqLen, numHeads, headDim], 1);
   const [k, v] = [2, 3].map((seed) => random(dtype, [1, seqLen, numKVHeads, headDim], seed));
-  const { options: given } = kinds.find((one) => one.kind === kind);
-  const pages = kind === gathered.kind;
+  const { options: given, paged } = kinds.find((one) => one.kind === kind);
   const order = Int32Array.from({ length: seqLen }, (_, i) => (i * 1597) % seqLen);
-  const options = pages ? { ...given, blockTable: new Tensor("int32", order, [1, seqLen]) } : given;
-  const keys = pages ? [k, v].map((x) => x.reshape([seqLen, 1, numKVHeads, headDim])) : [k, v];
+  const options = paged ? { ...given, blockTable: new Tensor("int32", order, [1, seqLen]) } : given;
+  const keys = paged ? [k, v].map((x) => x.reshape([seqLen, 1, numKVHeads, headDim])) : [k, v];
   const run = (tensors, given) => async () => {
     flashAttention(q, ...tensors, given).dispose();
     await idle();

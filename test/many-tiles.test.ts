@@ -15,9 +15,11 @@ describe("attention over many tiles", () => {
 describe("patterns over many tiles", () => {
   for (const [i, c] of patternCases(patterns, "large").entries()) {
     const heads = { ...headsOf(c), headDim: 4 };
+    const alike = c.numHeads === 2 && !c.pattern.facts.numHeads; // then one head says as much
+    const fewest = alike ? { ...heads, numHeads: 1, numKVHeads: 1 } : heads;
     const half = i % 2 ? "bfloat16" : "float16";
     it(`${c.name}: 529 rows after a cache, float32`, () =>
-      checkPattern(c, { ...heads, seqLenQ: 529, seqLenKV: 1021 }, "float32"));
+      checkPattern(c, { ...fewest, seqLenQ: 529, seqLenKV: 1021 }, "float32"));
     it(`${c.name}: 71 rows after a longer one, ${half}`, () =>
       checkPattern(c, { ...heads, seqLenQ: 71, seqLenKV: 1403 }, half));
     it(`${c.name}: one row, ${half}`, () => checkPattern(c, { ...heads, seqLenQ: 1, seqLenKV: 1403 }, half));

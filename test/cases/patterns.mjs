@@ -20,7 +20,9 @@ import { block, both, causal, either, isAncestor, longnet, near, stretch } from 
  * @property {(patterns: Patterns, parameters: any) => Pattern} [make] where it is not the factory of the parameters
  * @property {number} [numHeads] query heads it is for; 2 if absent
  * @property {number} [seqLen] keys at the small parameters; 100 if absent
- * @property {boolean} [byPosition] positions alone decide: a decoded row is the row of the whole; true if absent
+ * @property {boolean} [byLength] the length of its sequence decides too: a decoded row is not the row of the whole, and
+ *   sequences of their own lengths in one call are refused
+ * @property {boolean} [anyLength] false where its lists are for one length
  * @property {{ kind: string, parameters: any, shapes?: object[] }[]} [bench] what is timed, at `benchShapes` if not its own
  */
 
@@ -125,7 +127,7 @@ export const patternEntries = [
         const committed = seqLenKV - parents.length;
         return j < committed ? j <= p : p >= committed && isAncestor(parents, p - committed, j - committed);
       },
-    byPosition: false,
+    byLength: true,
   },
   {
     factory: "blocks",
@@ -161,6 +163,7 @@ export const patternEntries = [
     },
     definition: ({ blockSize, lists, before, after }) =>
       both(near(before, after), (p, j) => (lists[block(p, blockSize.q)] ?? []).includes(block(j, blockSize.kv))),
+    anyLength: false,
   },
   {
     factory: "mask",
@@ -188,7 +191,7 @@ export const patternEntries = [
       },
     numHeads: 1,
     seqLen: 97,
-    byPosition: false,
+    byLength: true,
     bench: [{ kind: "BigBird", parameters: {} }],
   },
   {
@@ -202,7 +205,7 @@ export const patternEntries = [
         const size = Math.ceil(seqLenKV / permutations[head].length);
         return permutations[head][block(p, size)] === block(j, size);
       },
-    byPosition: false,
+    byLength: true,
   },
   {
     factory: "dilated",
@@ -309,7 +312,7 @@ export const patternEntries = [
       ({ globals, radius }) =>
       (p, j, { seqLenKV }) =>
         j >= seqLenKV - globals || Math.abs(p - globals - j) <= radius,
-    byPosition: false,
+    byLength: true,
   },
   {
     factory: "longLora",
@@ -366,6 +369,13 @@ export function makePattern({ factory, make }, parameters, patterns) {
   return /** @type {any} */ (patterns)[factory](parameters);
 }
 
+/** How tests run each, on every instruction set: all rows, the last after a cache, one row, in each dtype. */
+export const patternForms = [
+  { form: "whole", name: "all rows", headDim: 12 },
+  { form: "cached", name: "37 rows after a cache", seqLenQ: 37, headDim: 8 },
+  { form: "decoded", name: "one row", seqLenQ: 1, headDim: 8 },
+];
+
 /**
  * The list with its patterns made.
  * @typedef {ReturnType<typeof patternCases>[number]} PatternCase
@@ -380,7 +390,8 @@ export const patternCases = (patterns, size) =>
     definition: entry.definition(entry[size]),
     numHeads: entry.numHeads ?? 2,
     seqLen: entry.seqLen ?? 100,
-    byPosition: entry.byPosition ?? true,
+    byLength: entry.byLength ?? false,
+    anyLength: entry.anyLength ?? true,
   }));
 
 /**

@@ -2,10 +2,11 @@
 // cache.
 import { expect, it } from "vitest";
 import { flashAttention, KVCache, patterns, type Tensor } from "../../lib/index.js";
-import { type PatternCase, patternCases } from "../cases/patterns.mjs";
+import { type PatternCase, patternCases, patternForms } from "../cases/patterns.mjs";
 import { attention } from "../reference/attention.js";
 import { checkPattern, headsOf } from "../support/attention.js";
 import { judge } from "../support/compare.js";
+import { floatDTypes } from "../support/numbers.js";
 import { random } from "../support/random.js";
 import { randomValues, read, tensorOf, type Values } from "../support/tensors.js";
 import { describeOnIsa, isa } from "./support.js";
@@ -16,12 +17,10 @@ describeOnIsa(`patterns on ${isa}`, () => {
   for (const c of cases) {
     const { numHeads, seqLen: seqLenKV } = c;
     const heads = { ...headsOf(c), seqLenKV };
-    it(`${c.name}: all rows, float32`, async () =>
-      checkPattern(c, { ...heads, seqLenQ: seqLenKV, headDim: 12 }, "float32"));
-    it(`${c.name}: 37 rows after a cache, bfloat16`, async () =>
-      checkPattern(c, { ...heads, seqLenQ: 37, headDim: 8 }, "bfloat16"));
-    it(`${c.name}: one row, float16`, async () => checkPattern(c, { ...heads, seqLenQ: 1, headDim: 8 }, "float16"));
-    if (c.byPosition)
+    for (const { name, seqLenQ = seqLenKV, headDim } of patternForms)
+      for (const dtype of floatDTypes)
+        it(`${c.name}: ${name}, ${dtype}`, async () => checkPattern(c, { ...heads, seqLenQ, headDim }, dtype));
+    if (!c.byLength)
       it(`${c.name}: decoded from a cache, the row of the whole`, async () => {
         const next = random(7);
         const shape = [1, seqLenKV, heads.numKVHeads, 8];
