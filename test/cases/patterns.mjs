@@ -369,10 +369,13 @@ export function makePattern({ factory, make }, parameters, patterns) {
   return /** @type {any} */ (patterns)[factory](parameters);
 }
 
-/** How tests run each, on every instruction set: all rows, the last after a cache, one row, in each dtype. */
+/**
+ * How tests run each, on every instruction set, in each dtype.
+ * @type {{ form: "whole" | "after a cache" | "decoded", name: string, seqLenQ?: number, headDim: number }[]}
+ */
 export const patternForms = [
   { form: "whole", name: "all rows", headDim: 12 },
-  { form: "cached", name: "37 rows after a cache", seqLenQ: 37, headDim: 8 },
+  { form: "after a cache", name: "37 rows after a cache", seqLenQ: 37, headDim: 8 },
   { form: "decoded", name: "one row", seqLenQ: 1, headDim: 8 },
 ];
 
