@@ -27,7 +27,8 @@ import { block, both, causal, either, isAncestor, longnet, near, stretch } from 
  */
 
 export const longNet = { segments: [1024, 2048, 4096], rates: [1, 2, 4], causal: true };
-const paper = { segments: [2048, 4096, 8192, 16384, 32768], rates: [1, 2, 4, 6, 12], causal: true };
+/** The setting of the paper, in segments of 2,048 to 32,768 tokens. */
+export const paper = { segments: [2048, 4096, 8192, 16384, 32768], rates: [1, 2, 4, 6, 12], causal: true };
 const target = 0.85;
 export const benchShapes = [
   { dtype: "float32", numHeads: 32, numKVHeads: 8, headDim: 128, seqLen: 4096, target },
