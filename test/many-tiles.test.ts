@@ -4,8 +4,11 @@ import { describe, it } from "vitest";
 import { patterns } from "../lib/index.js";
 import { longAttentionCases } from "./cases/attention.mjs";
 import { patternCases } from "./cases/patterns.mjs";
+import { longSizes, selectCases } from "./cases/select.js";
 import { checkAttention, checkPattern, headsOf } from "./support/attention.js";
 import { floatDTypes } from "./support/numbers.js";
+import { checkVisible, selectInputs } from "./support/select.js";
+import { tensorOf } from "./support/tensors.js";
 
 describe("attention over many tiles", () => {
   for (const c of longAttentionCases)
@@ -24,4 +27,13 @@ describe("patterns over many tiles", () => {
       checkPattern(c, { ...heads, seqLenQ: 71, seqLenKV: 1403 }, half));
     it(`${c.name}: one row, ${half}`, () => checkPattern(c, { ...heads, seqLenQ: 1, seqLenKV: 1403 }, half));
   }
+});
+
+describe("selections over many tiles", () => {
+  for (const { name, selector } of selectCases)
+    for (const size of longSizes)
+      it(`${name}: ${size.seqLenQ} rows over ${size.seqLenKV} keys`, () => {
+        const given = selectInputs(size);
+        return checkVisible(selector.select(tensorOf(given.q, "float32"), tensorOf(given.k, "float32")), given);
+      });
 });

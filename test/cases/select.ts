@@ -52,6 +52,11 @@ export const visibleSizes: Size[] = [
   { seqLenQ: 9, seqLenKV: 70, numHeads: 2, numKVHeads: 1, headDim: 8 },
 ];
 
+/** The same beyond one tile of keys and one of rows, once (test/many-tiles.test.ts). */
+export const longSizes: Size[] = [
+  { seqLenQ: 61, seqLenKV: 931, numHeads: 2, numKVHeads: 1, headDim: 4 },
+  { seqLenQ: 521, seqLenKV: 521, numHeads: 1, numKVHeads: 1, headDim: 4 },
+];
 /** Where vertical and slash lines are selected and attended to, in float32. */
 export const lineSizes: Size[] = [
   { seqLenQ: 100, seqLenKV: 100, numHeads: 2, numKVHeads: 1, headDim: 8 },

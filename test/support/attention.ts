@@ -23,7 +23,7 @@ export const headsOf = ({ numHeads }: { numHeads: number }) => ({
   numKVHeads: numHeads % 2 ? 1 : numHeads / 2,
 });
 
-async function compare(
+export async function compare(
   { out, lse }: AttentionPart,
   [q, k, v]: [Values, Values, Values],
   reference: AttentionReferenceOptions,
