@@ -3,6 +3,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import * as longspan from "../lib/index.js";
+import { entries } from "../scripts/gallery/entries.mjs";
 import { attentionCoverage, type Coverage, forms, opCoverage, patternCoverage } from "./cases/coverage.js";
 import { floatDTypes } from "./support/numbers.js";
 import { isas } from "./support/isas.js";
@@ -70,9 +71,13 @@ describe("coverage", () => {
     const [head] = read(path).split(/(?<=^<!--.*-->\n)/m);
     await expect(`${head}\n${generated()}`).toMatchFileSnapshot(`../${path}`);
   });
-  it("every pattern and every op of attention is in a list", () => {
+  it("every pattern and every op of attention is in a list, and every pattern in the gallery", () => {
     const listed = [...patternCoverage().keys()].toSorted();
-    expect(listed).toEqual(Object.keys(longspan.patterns).toSorted());
+    const factories = Object.keys(longspan.patterns).toSorted();
+    expect(listed).toEqual(factories);
+    // docs/patterns.md shows them all but the two that only put others together.
+    const shown = entries({ patterns: longspan.patterns }).map(({ name }) => name);
+    expect([...shown, "perHead", "sum"].toSorted()).toEqual(factories);
     const ops = Object.keys(longspan).filter((name) => /Attention$|^deltaNet$|^retention$/.test(name));
     const missing = ops.filter((op) => !attentionCoverage().has(op));
     // One plans a call, the other adds up parts: test/explain.test.ts, test/isa/properties.test.ts.
