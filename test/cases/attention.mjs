@@ -147,8 +147,8 @@ export const longAttentionCases = [
     sinks: { tokens: 200, window: 350 },
     dtypes: ["bfloat16"],
   }),
-  make("one new query (decode)", { seqLenQ: 1, seqLenKV: 1501, heads: [8, 2], dim: 64, causal: true }),
-  make("five new queries", { seqLenQ: 5, seqLenKV: 1333, heads: [4, 1], dim: 80, causal: true }),
+  make("one new query (decode)", { seqLenQ: 1, seqLenKV: 1501, heads: [4, 1], dim: 40, causal: true }),
+  make("five new queries", { seqLenQ: 5, seqLenKV: 1333, heads: [2, 1], dim: 40, causal: true }),
   make("more queries than keys: the first see nothing", {
     seqLenQ: 907,
     seqLenKV: 601,

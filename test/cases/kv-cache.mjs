@@ -18,8 +18,8 @@ export const cacheSizes = [
   { seqLenQ: 1, seqLenKV: 70, headDim: 80 },
   { seqLenQ: 5, seqLenKV: 170, headDim: 20 },
   { seqLenQ: 90, seqLenKV: 190, headDim: 32 },
-  { seqLenQ: 1, seqLenKV: 1501, headDim: 40 },
-  { seqLenQ: 9, seqLenKV: 1003, headDim: 16 },
+  { seqLenQ: 1, seqLenKV: 1501, headDim: 20 },
+  { seqLenQ: 5, seqLenKV: 1003, headDim: 8 },
 ];
 /** One decode step over a long past. */
 export const benchSizes = {
