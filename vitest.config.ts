@@ -1,6 +1,5 @@
 import { defineConfig } from "vitest/config";
-
-const isas = ["avx512bf16", "avx512", "avx2", "baseline", "neon"];
+import { isas } from "./test/support/isas.js";
 
 // Under a sanitizer whole models take minutes and limits of time mean nothing; test/models/architectures has their code.
 const slow = process.env.LONGSPAN_SANITIZED !== undefined;

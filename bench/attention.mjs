@@ -1,54 +1,18 @@
 // Flash attention forward: share of the measured FMA (float32) or bfloat16 product ceiling, counted on allowed pairs.
 import { flashAttention, idle, memory } from "../dist/index.js";
-import { causalPairs, ceilings, median, random } from "./measure.mjs";
+import { attentionCases, benchShapes, flops as flopsOf } from "../test/cases/attention.mjs";
+import { ceilings, median, random } from "./measure.mjs";
 
-const shapes = [
-  {
-    dtype: "float32",
-    numHeads: 32,
-    numKVHeads: 8,
-    headDim: 128,
-    seqLens: [1024, 4096, 16384],
-    target: { 1024: 0.8, else: 0.85 },
-  },
-  {
-    dtype: "float32",
-    numHeads: 32,
-    numKVHeads: 8,
-    headDim: 64,
-    seqLens: [1024, 4096, 16384],
-    target: { 1024: 0.8, else: 0.85 },
-  },
-  { dtype: "float32", numHeads: 8, numKVHeads: 8, headDim: 128, seqLens: [4096, 16384], target: { else: 0.8 } },
-  { dtype: "float32", numHeads: 8, numKVHeads: 8, headDim: 64, seqLens: [4096, 16384], target: { else: 0.8 } },
-  {
-    dtype: "bfloat16",
-    numHeads: 32,
-    numKVHeads: 8,
-    headDim: 128,
-    seqLens: [1024, 4096, 16384],
-    target: { 1024: 0.73, else: 0.8 },
-  },
-  {
-    dtype: "bfloat16",
-    numHeads: 32,
-    numKVHeads: 8,
-    headDim: 64,
-    seqLens: [1024, 4096, 16384],
-    target: { 1024: 0.73, else: 0.75 },
-  },
-  { dtype: "bfloat16", numHeads: 8, numKVHeads: 8, headDim: 128, seqLens: [4096], target: { else: 0.8 } },
-];
+const timed = attentionCases.filter((c) => c.bench);
 
 /** Every case: name, tensors' sizes, and what the peer needs to run the same. */
 export function cases({ quick }) {
   const list = [];
-  for (const { seqLens, target, ...shape } of shapes)
+  for (const { seqLens, targets, ...shape } of benchShapes)
     for (const seqLen of seqLens)
-      for (const causal of [true, false]) {
-        if (quick && (seqLen > 4096 || !causal)) continue;
-        if (!causal && seqLen === 1024) continue;
-        list.push({ op: "attention", ...shape, seqLen, causal, target: target[seqLen] ?? target.else });
+      for (const { causal = false, bench } of timed) {
+        if (seqLen < bench.from || (quick && (seqLen > 4096 || !bench.quick))) continue;
+        list.push({ op: "attention", ...shape, seqLen, causal, target: targets[seqLen === 1024 ? 0 : 1] });
       }
   return list;
 }
@@ -69,6 +33,7 @@ export async function measure({ dtype, numHeads, numKVHeads, headDim, seqLen, ca
   );
   const extraBytes = Math.max(0, memory().usedBytes - before);
   for (const tensor of [q, k, v]) tensor.dispose();
-  const flops = 4 * headDim * numHeads * (causal ? causalPairs(seqLen, seqLen) : seqLen * seqLen);
+  const lengths = { seqLenQ: seqLen, seqLenKV: seqLen };
+  const flops = flopsOf({ batch: 1, ...lengths, numHeads, numKVHeads, headDim, valueDim: headDim, causal });
   return { seconds, rate: flops / seconds, unit: "FLOP/s", share: flops / seconds / ceiling, ceiling, extraBytes };
 }

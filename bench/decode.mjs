@@ -1,34 +1,24 @@
 // One decode step: attention of one query over a long past, caches evicted between runs; share of a plain read.
 import { flashAttention, idle } from "../dist/index.js";
 import { native } from "../dist/binding.js";
+import { attentionCases } from "../test/cases/attention.mjs";
+import { benchSizes, cacheDTypes } from "../test/cases/kv-cache.mjs";
 import { evictCaches, median, plainReadSeconds, random } from "./measure.mjs";
 
-const numHeads = 32;
-const numKVHeads = 8;
-const headDim = 128;
+const { numHeads, numKVHeads, headDim, seqLensKV, quick: quickLengths } = benchSizes;
 
 export function cases({ quick }) {
-  const list = [];
-  for (const [source, dtype, queries = dtype] of [
-    ["cache", "bfloat16"],
-    ["cache", "bfloat16", "float32"],
-    ["cache", "float32"],
-    ["tensors", "bfloat16"],
-    ["tensors", "float32"],
-  ])
-    for (const seqLenKV of quick ? [4096, 32768] : [4096, 16384, 65536, 131072])
-      list.push({
-        op: "decode",
-        source,
-        dtype,
-        queries,
-        seqLenKV,
-        numHeads,
-        numKVHeads,
-        headDim,
-        target: source === "cache" ? 0.9 : 0.65,
-      });
-  return list;
+  const cached = cacheDTypes.flatMap(({ dtype, queries, bench }) =>
+    bench ? [{ source: "cache", dtype, queries, ...bench }] : [],
+  );
+  const plain = attentionCases.flatMap(({ decode }) =>
+    (decode?.dtypes ?? []).map((dtype) => ({ source: "tensors", dtype, queries: dtype, target: decode.target })),
+  );
+  return [...cached, ...plain].flatMap(({ target, ...row }) =>
+    (quick ? quickLengths : seqLensKV).map((seqLenKV) => ({
+      ...{ op: "decode", ...row, seqLenKV, numHeads, numKVHeads, headDim, target },
+    })),
+  );
 }
 
 function fromCache(dtype, seqLenKV) {

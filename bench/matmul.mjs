@@ -1,35 +1,17 @@
 // Products with packed weights: gemm as a share of the measured product ceiling, gemv as a share of a plain read.
 import { idle, linear, packWeight } from "../dist/index.js";
 import { native } from "../dist/binding.js";
+import { benchDTypes, products } from "../test/cases/matmul.mjs";
 import { ceilings, evictCaches, median, plainReadSeconds, random } from "./measure.mjs";
 
-const gemms = [
-  [2048, 2048, 2048],
-  [512, 896, 4864],
-  [512, 4864, 896],
-  [512, 2048, 8192],
-];
-const gemvs = [
-  [1, 4096, 14336],
-  [1, 14336, 4096],
-];
+const timed = products.flatMap(({ bench }) => bench ?? []);
 
 export function cases({ quick }) {
   const list = [];
-  for (const [activations, weights, target] of [
-    ["bfloat16", "bfloat16", 0.93],
-    ["float32", "float32", 0.92],
-    ["float32", "float16", 0.85],
-  ])
-    for (const [rows, inFeatures, outFeatures] of quick ? gemms.slice(0, 1) : gemms)
-      list.push({ op: "gemm", activations, weights, rows, inFeatures, outFeatures, target });
-  for (const [activations, weights] of [
-    ["bfloat16", "bfloat16"],
-    ["float32", "float32"],
-    ["float32", "float16"],
-  ])
-    for (const [rows, inFeatures, outFeatures] of quick ? gemvs.slice(0, 1) : gemvs)
-      list.push({ op: "gemv", activations, weights, rows, inFeatures, outFeatures, target: 0.95 });
+  for (const { op, sizes } of timed)
+    for (const { targets, ...dtypes } of benchDTypes)
+      for (const [rows, inFeatures, outFeatures] of quick ? sizes.slice(0, 1) : sizes)
+        list.push({ op, ...dtypes, rows, inFeatures, outFeatures, target: targets[op] });
   return list;
 }
 

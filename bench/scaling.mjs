@@ -13,6 +13,7 @@ import {
   retention,
 } from "../dist/index.js";
 import { linePlot } from "../dist/plot/index.js";
+import { paper } from "../test/cases/patterns.mjs";
 import { random } from "./measure.mjs";
 
 const quick = process.argv.includes("--quick");
@@ -20,10 +21,9 @@ const lengths = quick ? [16384, 65536, 262144] : [65536, 131072, 262144, 524288,
 const first = lengths[0];
 const last = lengths.at(-1);
 const dim = 64;
-const longNet = { segments: [2048, 4096, 8192, 16384, 32768], rates: [1, 2, 4, 6, 12], causal: true };
 
 const methods = {
-  "LongNet, longest segment 32,768": (q, k, v) => flashAttention(q, k, v, { pattern: patterns.dilated(longNet) }),
+  "LongNet, longest segment 32,768": (q, k, v) => flashAttention(q, k, v, { pattern: patterns.dilated(paper) }),
   "4 sinks and a window of 1,024": (q, k, v) =>
     flashAttention(q, k, v, { pattern: patterns.sinks({ tokens: 4, window: 1023 }) }),
   "LSH, one round, chunks of 64": (q, _, v) => lshAttention(q, v, { rounds: 1, causal: true }),

@@ -1,16 +1,15 @@
 // The patterns against definitions written from the papers; questions, pictures, and what is refused.
 import { describe, expect, it } from "vitest";
 import { ArgumentError, flashAttention, type Pattern, patterns, scope, Tensor } from "../lib/index.js";
-import { multiplicity, patternCases } from "./cases/patterns.js";
+import { multiplicity, patternCases } from "./cases/patterns.mjs";
 import { fixture, readJson } from "./models/fixtures.js";
 import { attention } from "./reference/attention.js";
 import type { Values } from "./support/tensors.js";
 
 describe("patterns are what their papers say", () => {
-  for (const c of patternCases)
+  for (const c of patternCases(patterns, "small"))
     it(c.name, () => {
-      const numHeads = c.numHeads ?? 2;
-      const n = c.seqLen ?? 100;
+      const { numHeads, seqLen: n } = c;
       for (const [seqLenQ, seqLenKV] of [
         [n, n],
         [37, n],

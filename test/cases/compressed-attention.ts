@@ -7,6 +7,7 @@ import * as reference from "../reference/compressed-attention.js";
 import type { Layout, Values } from "../support/tensors.js";
 
 export interface CompressedCase {
+  op: string;
   name: string;
   batch: number;
   seqLenQ: number;
@@ -22,7 +23,7 @@ export interface CompressedCase {
   run(q: Tensor, k: Tensor, v: Tensor, extra: Record<string, Tensor>): Tensor;
   reference(q: Values, k: Values, v: Values, extra: Record<string, Values>, precision?: Precision): Float64Array;
 }
-type Sizes = Omit<CompressedCase, "name" | "run" | "reference" | "extra">;
+type Sizes = Omit<CompressedCase, "op" | "name" | "run" | "reference" | "extra">;
 type Change = Partial<Sizes> & { seqLen?: number; dim?: number; heads?: [number, number] };
 
 const base: Sizes = { batch: 1, seqLenQ: 50, seqLenKV: 50, numHeads: 2, numKVHeads: 1, headDim: 20, valueDim: 20 };
@@ -48,6 +49,7 @@ function landmark(blockSize: number, change: Change & { topK?: number }): Compre
   const options = { blockSize, ...(topK === undefined ? {} : { topK }) };
   return {
     ...s,
+    op: "landmarkAttention",
     name: named("landmark", options, rest),
     extra: {},
     run: (q, k, v) => longspan.landmarkAttention(q, k, v, { ...options, ...withScale(s) }),
@@ -66,6 +68,7 @@ function hierarchical(
   const options = { blockSize, causal, ...(coarsenQueries === undefined ? {} : { coarsenQueries }) };
   return {
     ...s,
+    op: "hierarchicalAttention",
     name: named("hierarchical", options, rest),
     extra: {},
     run: (q, k, v) => longspan.hierarchicalAttention(q, k, v, { ...options, ...withScale(s) }),
@@ -79,6 +82,7 @@ function linformer(rows: number, change: Change & { own?: boolean; values?: bool
   const shape = [...(own ? [s.numKVHeads] : []), s.seqLenKV + spare, rows];
   return {
     ...s,
+    op: "linformerAttention",
     name: named("linformer", { rows, own, values, spare }, rest),
     extra: { projectionK: shape, ...(values ? { projectionV: shape } : {}) },
     run: (q, k, v, extra) => longspan.linformerAttention(q, k, v, { ...extra, ...withScale(s) }),
@@ -92,6 +96,7 @@ function luna(extraLen: number, change: Change & { causal?: boolean; packHeads?:
   const heads = packHeads ?? s.numKVHeads;
   return {
     ...s,
+    op: "lunaAttention",
     name: named("luna", { extraLen, causal, heads }, rest),
     extra: { extra: [extraLen, heads, s.headDim] },
     run: (q, k, v, extra) => longspan.lunaAttention(q, k, v, { ...extra, causal, ...withScale(s) }) as Tensor,

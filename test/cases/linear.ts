@@ -11,7 +11,7 @@ import {
 } from "../../lib/index.js";
 import type { Precision } from "../reference/attention.js";
 import { dot, featureMaps, productsOf, randomFeatures, recurrence, row, weighted } from "../reference/linear.js";
-import type { FloatDType } from "../support/numbers.js";
+import { type FloatDType, floatDTypes } from "../support/numbers.js";
 import { type Random, random } from "../support/random.js";
 import { type Layout, randomValues, tensorOf, type Values } from "../support/tensors.js";
 
@@ -29,6 +29,7 @@ export interface Stepped {
   returnState?: boolean;
 }
 export interface LinearCase {
+  op: string;
   name: string;
   sizes: LinearSizes;
   layout: Layout;
@@ -67,6 +68,7 @@ function linear(name: string, change: Change, options: LinearAttentionOptions = 
   const { sizes, layout } = shaped(change);
   const map = featureMaps[options.featureMap ?? "elu"];
   return {
+    op: "linearAttention",
     name: `linearAttention ${name}`,
     sizes,
     layout,
@@ -108,6 +110,7 @@ function performer(
   const { sizes, layout } = shaped(change);
   const scale = options.scale ?? sizes.headDim ** -0.5;
   return {
+    op: "performerAttention",
     name: `performerAttention ${name}`,
     sizes,
     layout,
@@ -139,6 +142,7 @@ function scatter(name: string, window: Window, change: Change, options: RandomOp
   const offset = sizes.seqLenKV - sizes.seqLenQ;
   const near = (i: number, j: number) => j >= i + offset - before && j <= i + offset + after;
   return {
+    op: "scatterbrainAttention",
     name: `scatterbrainAttention ${name}`,
     sizes,
     layout,
@@ -164,6 +168,7 @@ function retained(name: string, change: Change, gammas?: number[], scale?: numbe
   const offset = sizes.seqLenKV - sizes.seqLenQ;
   const factor = scale ?? sizes.headDim ** -0.5;
   return {
+    op: "retention",
     name: `retention ${name}`,
     sizes,
     layout,
@@ -194,6 +199,7 @@ function gated(name: string, change: Change & { gateHeads?: number }, gate: (x: 
   const { sizes, layout } = shaped(rest);
   const shape = [sizes.batch, sizes.seqLenKV, gateHeads ?? sizes.numHeads, sizes.headDim];
   return {
+    op: "gatedLinearAttention",
     name: `gatedLinearAttention ${name}`,
     sizes,
     layout,
@@ -212,6 +218,7 @@ function delta(name: string, change: Change & { betaHeads?: number }): LinearCas
   const { sizes, layout } = shaped(rest);
   const shape = [sizes.batch, sizes.seqLenKV, betaHeads ?? sizes.numHeads];
   return {
+    op: "deltaNet",
     name: `deltaNet ${name}`,
     sizes,
     layout,
@@ -284,6 +291,10 @@ export const linearCases: LinearCase[] = [
   delta("after a cache, views", { ...after, layout: "columns" }),
   delta("more queries than keys", short),
 ];
+
+/** The references are quadratic: long ones in float32 alone. */
+export const dtypesOf = ({ sizes }: LinearCase): readonly FloatDType[] =>
+  sizes.seqLenQ * sizes.seqLenKV > 10_000 ? ["float32"] : floatDTypes;
 
 export interface LinearInputs {
   q: Values;

@@ -1,6 +1,7 @@
 // lshAttention's cases: lengths that chunks do not divide, chunks beyond the length, both directions, both ways of
 // counting, both ends of a round's list.
 import type { LshAttentionOptions } from "../../lib/index.js";
+import { floatDTypes } from "../support/numbers.js";
 import type { Layout } from "../support/tensors.js";
 
 export interface LshCase {
@@ -62,3 +63,8 @@ export const lshCases: LshCase[] = [
     make(layout, { rounds: 2, causal: true }, { layout, batch: 2, seqLen: 40 }),
   ),
 ];
+
+/** How lshDecodeAttention counts a key that several rounds find, each in every dtype. */
+export const lshDecodeCases = (["exact", "per-round"] as const).flatMap((duplicates) =>
+  floatDTypes.map((dtype) => ({ duplicates, dtype })),
+);

@@ -1,7 +1,8 @@
 // The cases of all ops beside attention: inputs, the call, the reference, and what the call costs. Tests compare each on
-// every instruction set and dtype; the bench may time the same cases.
+// every instruction set and dtype. Products are listed in matmul.mjs, which the bench reads too.
 import * as longspan from "../../lib/index.js";
 import type { Tensor } from "../../lib/index.js";
+import { type Product, products } from "./matmul.mjs";
 import * as reference from "../reference/ops.js";
 import type { Round } from "../reference/ops.js";
 import { type FloatDType, floatDTypes } from "../support/numbers.js";
@@ -158,20 +159,8 @@ ropeCase("positions per batch, far and negative", [2, 3, 2, 16], 8, { positions:
 ropeCase("no tokens", [1, 0, 2, 16], 8);
 for (const layout of layouts) ropeCase(`views: ${layout}`, [3, 6, 4, 24], 12, {}, layout);
 
-function product(
-  name: string,
-  m: readonly number[],
-  k: number,
-  n: number,
-  more: Partial<OpCase> & {
-    activation?: string;
-    bias?: boolean;
-    residual?: boolean;
-    transposeB?: boolean;
-    packed?: FloatDType | true;
-  } = {},
-): void {
-  const { activation = "none", bias, residual, transposeB, packed, ...rest } = more;
+function product({ name, rows: m, inFeatures: k, outFeatures: n, bench, ...given }: Product): void {
+  const { activation = "none", bias, residual, transposeB, packed, ...rest } = given;
   const inputs: Record<string, readonly number[]> = { x: [...m, k], b: packed || transposeB ? [n, k] : [k, n] };
   if (bias) inputs.bias = [n];
   if (residual) inputs.residual = [...m, n];
@@ -206,24 +195,7 @@ function transposed({ data, shape }: Values): Values {
     data: Float64Array.from(data, (_, i) => data[(i % rows) * columns + Math.floor(i / rows)] as number),
   };
 }
-product("1 × 1 × 1", [1], 1, 1);
-product("a vector", [], 70, 33);
-product("1 row (gemv)", [1], 300, 130);
-product("5 rows", [5], 129, 65, { transposeB: true });
-product("70 rows, no multiple of a tile", [70], 67, 190);
-product("130 rows", [130], 256, 96, { transposeB: true });
-product("batches of rows", [2, 3, 4], 48, 20);
-product("no rows", [0], 16, 8);
-product("no columns", [3], 16, 0);
-product("an empty sum", [3], 0, 8, { bias: true });
-product("bias and residual", [9], 64, 70, { bias: true, residual: true });
-for (const activation of ["silu", "gelu", "geluTanh", "relu"])
-  product(`bias and ${activation}`, [3], 40, 50, { bias: true, activation });
-product("packed", [6], 100, 75, { packed: true, bias: true, residual: true });
-product("packed, 1 row", [1], 515, 200, { packed: true });
-for (const weight of floatDTypes)
-  product(`${weight} panels`, [4], 96, 80, { packed: true, otherDTypes: { b: weight, bias: "float32" }, bias: true });
-for (const layout of layouts) product(`views: ${layout}`, [3, 8], 40, 36, { layout, transposeB: true });
+products.forEach(product);
 
 for (const activation of ["silu", "gelu", "geluTanh", "relu"])
   for (const shape of [[1], [3, 50], [2, 1025]])

@@ -1,10 +1,13 @@
 // Selections: the selector, and what a row of its lists should be, from the reference.
 import { patterns, type Selector } from "../../lib/index.js";
 import * as reference from "../reference/select.js";
-import type { Values } from "../support/tensors.js";
+import type { FloatDType } from "../support/numbers.js";
+import type { Layout, Values } from "../support/tensors.js";
 
 export interface SelectCase {
   name: string;
+  /** Its name in `patterns`. */
+  factory: string;
   selector: Selector;
   /** Keys in a block. */
   blockKV: number;
@@ -13,6 +16,52 @@ export interface SelectCase {
   initial?: number;
   row: (q: Values, k: Values, batch: number, head: number, query: number) => reference.Row;
 }
+
+export interface Size {
+  batch?: number;
+  seqLenQ: number;
+  seqLenKV: number;
+  numHeads: number;
+  numKVHeads: number;
+  headDim: number;
+}
+/** Where each is asked for its lists. */
+export const selectSizes: { name: string; size: Size; dtype: FloatDType; layout?: Layout }[] = [
+  {
+    name: "all rows of two sequences",
+    size: { batch: 2, seqLenQ: 75, seqLenKV: 75, numHeads: 4, numKVHeads: 2, headDim: 12 },
+    dtype: "float32",
+  },
+  {
+    name: "rows after a cache, strided",
+    size: { seqLenQ: 21, seqLenKV: 150, numHeads: 3, numKVHeads: 1, headDim: 7 },
+    dtype: "bfloat16",
+    layout: "columns",
+  },
+  { name: "one row", size: { seqLenQ: 1, seqLenKV: 97, numHeads: 2, numKVHeads: 2, headDim: 16 }, dtype: "float16" },
+  { name: "one key", size: { seqLenQ: 1, seqLenKV: 1, numHeads: 1, numKVHeads: 1, headDim: 3 }, dtype: "float32" },
+  {
+    name: "more queries than keys",
+    size: { seqLenQ: 30, seqLenKV: 19, numHeads: 2, numKVHeads: 1, headDim: 5 },
+    dtype: "float32",
+  },
+];
+/** Where attention under the lists is held against dense attention, in float32. */
+export const visibleSizes: Size[] = [
+  { seqLenQ: 67, seqLenKV: 67, numHeads: 2, numKVHeads: 1, headDim: 8 },
+  { seqLenQ: 9, seqLenKV: 70, numHeads: 2, numKVHeads: 1, headDim: 8 },
+];
+
+/** The same beyond one tile of keys and one of rows, once (test/many-tiles.test.ts). */
+export const longSizes: Size[] = [
+  { seqLenQ: 61, seqLenKV: 931, numHeads: 2, numKVHeads: 1, headDim: 4 },
+  { seqLenQ: 521, seqLenKV: 521, numHeads: 1, numKVHeads: 1, headDim: 4 },
+];
+/** Where vertical and slash lines are selected and attended to, in float32. */
+export const lineSizes: Size[] = [
+  { seqLenQ: 100, seqLenKV: 100, numHeads: 2, numKVHeads: 1, headDim: 8 },
+  { seqLenQ: 40, seqLenKV: 130, numHeads: 2, numKVHeads: 1, headDim: 8 },
+];
 
 type PerHead<O> = (head: reference.Head, query: number, options: O) => reference.Row;
 const perHead =
@@ -56,6 +105,7 @@ const infLlmRow =
 export const selectCases: SelectCase[] = [
   {
     name: "Quest",
+    factory: "quest",
     selector: patterns.quest(questPages),
     blockKV: 4,
     causal: true,
@@ -63,14 +113,23 @@ export const selectCases: SelectCase[] = [
   },
   {
     name: "Quest, both ways",
+    factory: "quest",
     selector: patterns.quest(questWide),
     blockKV: 2,
     causal: false,
     row: perHead(reference.quest, questWide),
   },
-  { name: "MoBA", selector: patterns.moba(chunks), blockKV: 8, causal: true, row: perHead(reference.moba, chunks) },
+  {
+    name: "MoBA",
+    factory: "moba",
+    selector: patterns.moba(chunks),
+    blockKV: 8,
+    causal: true,
+    row: perHead(reference.moba, chunks),
+  },
   {
     name: "MoBA, both ways",
+    factory: "moba",
     selector: patterns.moba(openChunks),
     blockKV: 5,
     causal: false,
@@ -78,6 +137,7 @@ export const selectCases: SelectCase[] = [
   },
   {
     name: "MInference, block-sparse",
+    factory: "minferenceBlocks",
     selector: patterns.minferenceBlocks(blocks),
     blockKV: 8,
     causal: true,
@@ -85,6 +145,7 @@ export const selectCases: SelectCase[] = [
   },
   {
     name: "NSA, overlapping compressed keys",
+    factory: "nsa",
     selector: patterns.nsa(compressed),
     blockKV: 8,
     causal: true,
@@ -92,6 +153,7 @@ export const selectCases: SelectCase[] = [
   },
   {
     name: "NSA, compressed keys as long as blocks",
+    factory: "nsa",
     selector: patterns.nsa(compressedApart),
     blockKV: 8,
     causal: true,
@@ -99,6 +161,7 @@ export const selectCases: SelectCase[] = [
   },
   {
     name: "InfLLM",
+    factory: "infLlm",
     selector: patterns.infLlm(past),
     blockKV: 6,
     causal: true,
@@ -107,6 +170,7 @@ export const selectCases: SelectCase[] = [
   },
   {
     name: "InfLLM, each head by itself, by the mean of all keys",
+    factory: "infLlm",
     selector: patterns.infLlm({ ...past, representatives: 0, perHead: true }),
     blockKV: 6,
     causal: true,
@@ -115,6 +179,7 @@ export const selectCases: SelectCase[] = [
   },
   {
     name: "XAttention",
+    factory: "xAttention",
     selector: patterns.xAttention(tiles),
     blockKV: 16,
     causal: true,
@@ -122,6 +187,7 @@ export const selectCases: SelectCase[] = [
   },
   {
     name: "XAttention, both ways",
+    factory: "xAttention",
     selector: patterns.xAttention(openTiles),
     blockKV: 8,
     causal: false,
@@ -129,6 +195,7 @@ export const selectCases: SelectCase[] = [
   },
   {
     name: "nearest keys",
+    factory: "topKeys",
     selector: patterns.topKeys({ k: 7 }),
     blockKV: 1,
     causal: true,
@@ -136,6 +203,7 @@ export const selectCases: SelectCase[] = [
   },
   {
     name: "nearest keys of another sequence",
+    factory: "topKeys",
     selector: patterns.topKeys({ k: 5, causal: false }),
     blockKV: 1,
     causal: false,

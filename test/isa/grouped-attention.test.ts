@@ -8,22 +8,15 @@ import {
   setThreads,
   Tensor,
 } from "../../lib/index.js";
+import { dtypesOf, groupedShapes, type Sizes } from "../cases/grouped-attention.js";
 import { exact, type Precision } from "../reference/attention.js";
 import { attentionPerHead, balancedRouting, nearest } from "../reference/grouped-attention.js";
 import { judge } from "../support/compare.js";
-import { type FloatDType, floatDTypes, round } from "../support/numbers.js";
+import { type FloatDType, round } from "../support/numbers.js";
 import { integer, random } from "../support/random.js";
 import { type Layout, randomValues, read, tensorOf, type Values } from "../support/tensors.js";
 import { describeOnIsa, isa } from "./support.js";
 
-interface Sizes {
-  batch?: number;
-  seqLenQ: number;
-  seqLenKV: number;
-  heads?: [number, number];
-  dims?: [number, number];
-  layout?: Layout;
-}
 function inputs({ batch = 1, seqLenQ, seqLenKV, heads = [2, 2], dims = [16, 16] }: Sizes, dtype: FloatDType) {
   const next = random(seqLenQ * 5 + seqLenKV);
   return [
@@ -51,22 +44,9 @@ async function compare(actual: { out: Tensor; lse?: Tensor }, given: Values[], m
   expect(lse.error, `lse: ${JSON.stringify(lse)}`).toBeLessThanOrEqual(lse.allowed);
 }
 
-const shapes: [string, Sizes][] = [
-  ["one token", { seqLenQ: 1, seqLenKV: 1 }],
-  ["80 tokens, two sequences", { seqLenQ: 80, seqLenKV: 80, batch: 2 }],
-  ["grouped heads, a chunk after a cache", { seqLenQ: 40, seqLenKV: 95, heads: [4, 2], dims: [24, 40] }],
-  ["more queries than keys", { seqLenQ: 50, seqLenKV: 20, heads: [3, 1], dims: [7, 5] }],
-  ["no keys", { seqLenQ: 9, seqLenKV: 0 }],
-  ["no queries", { seqLenQ: 0, seqLenKV: 9 }],
-  ["300 tokens, one head", { seqLenQ: 300, seqLenKV: 300, heads: [1, 1], dims: [8, 8] }],
-  ["transposed", { seqLenQ: 33, seqLenKV: 33, layout: "transposed" }],
-  ["columns", { seqLenQ: 33, seqLenKV: 47, layout: "columns" }],
-];
-
 describeOnIsa(`grouped attention on ${isa}`, () => {
-  for (const [name, sizes] of shapes)
-    for (const dtype of floatDTypes) {
-      if (sizes.seqLenQ >= 300 && dtype === "float16") continue;
+  for (const [name, sizes] of groupedShapes)
+    for (const dtype of dtypesOf(sizes)) {
       const offset = sizes.seqLenKV - sizes.seqLenQ;
       const [numHeads, numKVHeads] = sizes.heads ?? [2, 2];
       const ids = (length: number, heads: number, choices: number, seed: number): Tensor => {

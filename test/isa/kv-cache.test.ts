@@ -2,9 +2,10 @@
 // rounded before the call; the attention itself is as exact as its queries are.
 import { expect, it } from "vitest";
 import { KVCache, type Tensor } from "../../lib/index.js";
+import { cacheDTypes, cacheSizes } from "../cases/kv-cache.mjs";
 import { attention } from "../reference/attention.js";
 import { judge } from "../support/compare.js";
-import { type FloatDType, floatDTypes, round } from "../support/numbers.js";
+import { type FloatDType, round } from "../support/numbers.js";
 import { random } from "../support/random.js";
 import { randomValues, read, tensorOf } from "../support/tensors.js";
 import { describeOnIsa, isa } from "./support.js";
@@ -41,15 +42,8 @@ async function check(
 }
 
 describeOnIsa(`the cache on ${isa}`, () => {
-  for (const dtype of floatDTypes)
-    for (const cached of ["float32", "bfloat16"] as const)
-      for (const [seqLenQ, seqLenKV, dim] of [
-        [1, 1, 3],
-        [1, 301, 64],
-        [1, 70, 80],
-        [5, 170, 20],
-        [90, 190, 32],
-      ] as const)
-        it(`${dtype} queries, ${cached} keys: ${seqLenQ} over ${seqLenKV}, headDim ${dim}`, () =>
-          check(dtype, cached, seqLenQ, seqLenKV, dim));
+  for (const { queries, dtype: cached } of cacheDTypes)
+    for (const { seqLenQ, seqLenKV, headDim } of cacheSizes)
+      it(`${queries} queries, ${cached} keys: ${seqLenQ} over ${seqLenKV}, headDim ${headDim}`, () =>
+        check(queries, cached, seqLenQ, seqLenKV, headDim));
 });

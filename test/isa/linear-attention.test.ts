@@ -1,9 +1,9 @@
 import { expect, it } from "vitest";
 import { setThreads, Tensor } from "../../lib/index.js";
-import { inputsOf, linearCases, type LinearCase, tensorsOf } from "../cases/linear.js";
+import { dtypesOf, inputsOf, linearCases, type LinearCase, tensorsOf } from "../cases/linear.js";
 import { exact } from "../reference/attention.js";
 import { judge } from "../support/compare.js";
-import { type FloatDType, floatDTypes, round } from "../support/numbers.js";
+import { type FloatDType, round } from "../support/numbers.js";
 import { read } from "../support/tensors.js";
 import { describeOnIsa, isa } from "./support.js";
 
@@ -76,9 +76,7 @@ async function checkSteps(c: LinearCase, size: number): Promise<void> {
 }
 
 describeOnIsa(`linear attention on ${isa}`, () => {
-  for (const c of linearCases)
-    for (const dtype of c.sizes.seqLenQ * c.sizes.seqLenKV > 10_000 ? (["float32"] as const) : floatDTypes)
-      it(`${c.name}, ${dtype}`, async () => check(c, dtype));
+  for (const c of linearCases) for (const dtype of dtypesOf(c)) it(`${c.name}, ${dtype}`, async () => check(c, dtype));
 
   for (const c of linearCases) {
     const { seqLenQ, seqLenKV } = c.sizes;

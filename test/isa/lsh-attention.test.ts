@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
 import { lshAttention, lshDecodeAttention, setThreads, Tensor } from "../../lib/index.js";
-import { type LshCase, lshCases } from "../cases/lsh-attention.js";
+import { type LshCase, lshCases, lshDecodeCases } from "../cases/lsh-attention.js";
 import { lshAttention as reference, seenPairs } from "../reference/lsh-attention.js";
 import { attention, exact as plain } from "../reference/attention.js";
 import { distance, judge, largest } from "../support/compare.js";
@@ -217,41 +217,40 @@ describeOnIsa(`lshAttention on ${isa}`, () => {
     for (const id of await read(buckets)) expect(id >= 0 && id < 8).toBe(true);
   });
 
-  for (const duplicates of ["exact", "per-round"] as const)
-    for (const dtype of floatDTypes)
-      it(`one new token, ${duplicates}, ${dtype}`, async () => {
-        const next = random(14);
-        const [batch, n, heads, dim, rounds] = [2, 61, 2, 16, 3];
-        const qk = randomValues(next, [batch, n, heads, dim], dtype, 2);
-        const v = randomValues(next, [batch, n, heads, dim], dtype);
-        const [a, b] = [tensorOf(qk, dtype), tensorOf(v, dtype)];
-        const hashed = lshAttention(a, b, { rounds, buckets: 4, seed: 9, returnBuckets: true }).buckets;
-        const options = { buckets: 4, seed: 9, chunk: 4, duplicates };
-        const known = hashed.narrow(3, 0, n - 1);
-        const { out, lse, buckets } = lshDecodeAttention(a, b, known, { ...options, returnLse: true });
-        expect(out.shape).toEqual([batch, 1, heads, dim]);
-        const ids = await read(hashed);
-        const own = await read(buckets);
-        const [actual, actualLse] = [await read(out), await read(lse)];
-        for (let list = 0; list < batch * heads; list++) {
-          const count = new Float64Array(n);
-          for (let r = 0; r < rounds; r++) {
-            const at = (r * batch * heads + list) * n;
-            expect(own[r * batch * heads + list]).toBe(ids[at + n - 1]);
-            const same = [...ids.subarray(at, at + n - 1)].flatMap((id, t) => (id === ids[at + n - 1] ? [t] : []));
-            for (const t of [...same.slice(-8), n - 1]) count[t]!++;
-          }
-          const row = lastRow(qk, v, list, count, duplicates === "exact");
-          const rough = lastRow(qk, v, list, count, duplicates === "exact", {
-            dtype: round[dtype],
-            float32: Math.fround,
-          });
-          const verdict = judge(actual.slice(list * dim, (list + 1) * dim), row.out, rough.out, dtype);
-          expect(verdict.error, JSON.stringify(verdict)).toBeLessThanOrEqual(verdict.allowed);
-          const other = judge(actualLse.slice(list, list + 1), row.lse, rough.lse, "float32", 4);
-          expect(other.error, JSON.stringify(other)).toBeLessThanOrEqual(other.allowed);
+  for (const { duplicates, dtype } of lshDecodeCases)
+    it(`one new token, ${duplicates}, ${dtype}`, async () => {
+      const next = random(14);
+      const [batch, n, heads, dim, rounds] = [2, 61, 2, 16, 3];
+      const qk = randomValues(next, [batch, n, heads, dim], dtype, 2);
+      const v = randomValues(next, [batch, n, heads, dim], dtype);
+      const [a, b] = [tensorOf(qk, dtype), tensorOf(v, dtype)];
+      const hashed = lshAttention(a, b, { rounds, buckets: 4, seed: 9, returnBuckets: true }).buckets;
+      const options = { buckets: 4, seed: 9, chunk: 4, duplicates };
+      const known = hashed.narrow(3, 0, n - 1);
+      const { out, lse, buckets } = lshDecodeAttention(a, b, known, { ...options, returnLse: true });
+      expect(out.shape).toEqual([batch, 1, heads, dim]);
+      const ids = await read(hashed);
+      const own = await read(buckets);
+      const [actual, actualLse] = [await read(out), await read(lse)];
+      for (let list = 0; list < batch * heads; list++) {
+        const count = new Float64Array(n);
+        for (let r = 0; r < rounds; r++) {
+          const at = (r * batch * heads + list) * n;
+          expect(own[r * batch * heads + list]).toBe(ids[at + n - 1]);
+          const same = [...ids.subarray(at, at + n - 1)].flatMap((id, t) => (id === ids[at + n - 1] ? [t] : []));
+          for (const t of [...same.slice(-8), n - 1]) count[t]!++;
         }
-      });
+        const row = lastRow(qk, v, list, count, duplicates === "exact");
+        const rough = lastRow(qk, v, list, count, duplicates === "exact", {
+          dtype: round[dtype],
+          float32: Math.fround,
+        });
+        const verdict = judge(actual.slice(list * dim, (list + 1) * dim), row.out, rough.out, dtype);
+        expect(verdict.error, JSON.stringify(verdict)).toBeLessThanOrEqual(verdict.allowed);
+        const other = judge(actualLse.slice(list, list + 1), row.lse, rough.lse, "float32", 4);
+        expect(other.error, JSON.stringify(other)).toBeLessThanOrEqual(other.allowed);
+      }
+    });
 
   it("a new token sees what a full pass shows where one bucket and one chunk hold all", async () => {
     const next = random(15);

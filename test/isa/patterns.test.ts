@@ -2,52 +2,25 @@
 // cache.
 import { expect, it } from "vitest";
 import { flashAttention, KVCache, patterns, type Tensor } from "../../lib/index.js";
-import { multiplicity, type PatternCase, patternCases } from "../cases/patterns.js";
+import { type PatternCase, patternCases, patternForms } from "../cases/patterns.mjs";
 import { attention } from "../reference/attention.js";
+import { checkPattern, headsOf } from "../support/attention.js";
 import { judge } from "../support/compare.js";
-import { type FloatDType, round } from "../support/numbers.js";
+import { floatDTypes } from "../support/numbers.js";
 import { random } from "../support/random.js";
 import { randomValues, read, tensorOf, type Values } from "../support/tensors.js";
 import { describeOnIsa, isa } from "./support.js";
 
-interface Size {
-  seqLenQ: number;
-  seqLenKV: number;
-  numHeads: number;
-  numKVHeads: number;
-  headDim: number;
-}
-
-async function check(c: PatternCase, size: Size, dtype: FloatDType, extra = {}): Promise<void> {
-  const { seqLenQ, seqLenKV, numHeads, numKVHeads, headDim } = size;
-  const next = random(seqLenQ * 31 + seqLenKV + headDim);
-  const q = randomValues(next, [1, seqLenQ, numHeads, headDim], dtype);
-  const [k, v] = [1, 2].map(() => randomValues(next, [1, seqLenKV, numKVHeads, headDim], dtype)) as [
-    typeof q,
-    typeof q,
-  ];
-  const tensors = [q, k, v].map((x) => tensorOf(x, dtype)) as [never, never, never];
-  const options = { pattern: c.pattern, returnLse: true as const, ...extra };
-  const { out, lse } = flashAttention(...tensors, options);
-  const reference = { allows: multiplicity(c, seqLenQ, seqLenKV), scale: Math.fround(headDim ** -0.5) };
-  const exact = attention(q, k, v, reference);
-  const naive = attention(q, k, v, reference, { dtype: round[dtype], float32: Math.fround });
-  const verdict = judge(await read(out), exact.out, naive.out, dtype);
-  expect(verdict.error, `out: ${JSON.stringify(verdict)}`).toBeLessThanOrEqual(verdict.allowed);
-  const lseVerdict = judge(await read(lse), exact.lse, naive.lse, "float32", 4);
-  expect(lseVerdict.error, `lse: ${JSON.stringify(lseVerdict)}`).toBeLessThanOrEqual(lseVerdict.allowed);
-}
+const cases = patternCases(patterns, "small");
 
 describeOnIsa(`patterns on ${isa}`, () => {
-  for (const c of patternCases) {
-    const numHeads = c.numHeads ?? 2;
-    const seqLenKV = c.seqLen ?? 100;
-    const heads = { numHeads, numKVHeads: numHeads % 2 ? 1 : numHeads / 2, seqLenKV };
-    it(`${c.name}: all rows, float32`, async () => check(c, { ...heads, seqLenQ: seqLenKV, headDim: 12 }, "float32"));
-    it(`${c.name}: 37 rows after a cache, bfloat16`, async () =>
-      check(c, { ...heads, seqLenQ: 37, headDim: 8 }, "bfloat16"));
-    it(`${c.name}: one row, float16`, async () => check(c, { ...heads, seqLenQ: 1, headDim: 8 }, "float16"));
-    if (c.byPosition !== false)
+  for (const c of cases) {
+    const { numHeads, seqLen: seqLenKV } = c;
+    const heads = { ...headsOf(c), seqLenKV };
+    for (const { name, seqLenQ = seqLenKV, headDim } of patternForms)
+      for (const dtype of floatDTypes)
+        it(`${c.name}: ${name}, ${dtype}`, async () => checkPattern(c, { ...heads, seqLenQ, headDim }, dtype));
+    if (!c.byLength)
       it(`${c.name}: decoded from a cache, the row of the whole`, async () => {
         const next = random(7);
         const shape = [1, seqLenKV, heads.numKVHeads, 8];
@@ -72,8 +45,8 @@ describeOnIsa(`patterns on ${isa}`, () => {
     "BlockBERT",
     "union",
   ]) {
-    const c = patternCases.find((one) => one.name === name) as PatternCase;
-    it(`${name}: many tiles`, async () => check({ ...c }, { ...long, numHeads: c.numHeads ?? 2 }, "float32"));
+    const c = cases.find((one) => one.name === name) as PatternCase;
+    it(`${name}: many tiles`, async () => checkPattern(c, { ...long, numHeads: c.numHeads }, "float32"));
   }
   it("LongNet with torchscale's keys of zeros: dense attention with as many more keys", async () => {
     const [segments, rates] = [
@@ -121,6 +94,6 @@ describeOnIsa(`patterns on ${isa}`, () => {
       Math.floor(p / w) === Math.floor(j / w) && (p % w) % r === head % r && (j % w) % r === head % r;
     const definition: PatternCase["definition"] = (p, j, { head }) =>
       j > p ? 0 : Number(branch(p, j, 16, 1, head)) + Number(branch(p, j, 64, 4, head));
-    await check({ name: "", pattern, definition }, { ...long, seqLenQ: 90, seqLenKV: 90 }, "float32", { causal: true });
+    await checkPattern({ pattern, definition }, { ...long, seqLenQ: 90, seqLenKV: 90 }, "float32", { causal: true });
   });
 });

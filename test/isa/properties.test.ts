@@ -1,7 +1,16 @@
 // What must hold for any shape: random cases, merging of disjoint parts, and the same bits for any number of threads.
 import { expect, it } from "vitest";
-import { flashAttention, matmul, mergeAttention, rmsNorm, setThreads, softmax, type Tensor } from "../../lib/index.js";
-import { type AttentionCase, allows, options } from "../cases/attention.js";
+import {
+  flashAttention,
+  matmul,
+  mergeAttention,
+  patterns,
+  rmsNorm,
+  setThreads,
+  softmax,
+  type Tensor,
+} from "../../lib/index.js";
+import { type AttentionCase, allows, options } from "../cases/attention.mjs";
 import { attention } from "../reference/attention.js";
 import { topK as topKReference } from "../reference/ops.js";
 import { argmax, topK } from "../../lib/index.js";
@@ -47,7 +56,7 @@ describeOnIsa(`properties on ${isa}`, () => {
       const dtype = pick(next, floatDTypes);
       const [q, k, v] = inputs(c, next, dtype);
       const [a, b, d] = [q, k, v].map((x) => tensorOf(x, dtype, c.layout)) as [Tensor, Tensor, Tensor];
-      const { out, lse } = flashAttention(a, b, d, { ...options(c), returnLse: true });
+      const { out, lse } = flashAttention(a, b, d, { ...options(c, patterns), returnLse: true });
       const reference = {
         allows: allows(c),
         scale: Math.fround(c.headDim ** -0.5),

@@ -4,32 +4,12 @@ import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
 import { flashAttention, type Pattern, patterns, type Selector, setThreads, type Tensor } from "../../lib/index.js";
 import type { PatternSpec } from "../../lib/patterns/pattern.js";
-import { type SelectCase, selectCases } from "../cases/select.js";
-import { attention } from "../reference/attention.js";
+import { lineSizes, type SelectCase, selectCases, selectSizes, type Size, visibleSizes } from "../cases/select.js";
 import * as reference from "../reference/select.js";
-import { judge } from "../support/compare.js";
-import { type FloatDType, round } from "../support/numbers.js";
-import { random } from "../support/random.js";
-import { type Layout, randomValues, read, tensorOf, type Values } from "../support/tensors.js";
+import type { FloatDType } from "../support/numbers.js";
+import { checkVisible, selectInputs as inputs } from "../support/select.js";
+import { type Layout, read, tensorOf, type Values } from "../support/tensors.js";
 import { describeOnIsa, isa } from "./support.js";
-
-interface Size {
-  batch?: number;
-  seqLenQ: number;
-  seqLenKV: number;
-  numHeads: number;
-  numKVHeads: number;
-  headDim: number;
-}
-function inputs({ batch = 1, seqLenQ, seqLenKV, numHeads, numKVHeads, headDim }: Size, dtype: FloatDType = "float32") {
-  const next = random(seqLenQ * 131 + seqLenKV * 7 + headDim);
-  const q = randomValues(next, [batch, seqLenQ, numHeads, headDim], dtype, 1.5);
-  const [k, v] = [0, 0].map(() => randomValues(next, [batch, seqLenKV, numKVHeads, headDim], dtype)) as [
-    Values,
-    Values,
-  ];
-  return { q, k, v };
-}
 
 type Lists = PatternSpec & { columns: Tensor; blockQ: number; firstRow: number };
 const listsIn = (spec: PatternSpec): Lists =>
@@ -83,20 +63,6 @@ async function checkLists(c: SelectCase, size: Size, dtype: FloatDType = "float3
         checkChoice(list(b, h, i), c.row(q, k, b, h, i), `batch ${b}, head ${h}, query ${i}`);
 }
 
-/** visible is the lists, and attention is dense attention under visible. */
-async function checkAttention(pattern: Pattern, { q, k, v }: ReturnType<typeof inputs>, headDim: number) {
-  const out = await read(
-    flashAttention(tensorOf(q, "float32"), tensorOf(k, "float32"), tensorOf(v, "float32"), { pattern }),
-  );
-  const [seqLenQ, seqLenKV] = [q.shape[1] as number, k.shape[1] as number];
-  const allows = (i: number, j: number, head: number) => pattern.visible(i, j, { seqLenQ, seqLenKV, head });
-  const options = { allows, scale: Math.fround(headDim ** -0.5) };
-  const exact = attention(q, k, v, options);
-  const naive = attention(q, k, v, options, { dtype: round.float32, float32: Math.fround });
-  const verdict = judge(out, exact.out, naive.out, "float32");
-  expect(verdict.error, JSON.stringify(verdict)).toBeLessThanOrEqual(verdict.allowed);
-}
-
 const golden = JSON.parse(readFileSync(new URL("../fixtures/golden-select.json", import.meta.url), "utf8"));
 function goldenInputs() {
   const wave = (f: (i: number, j: number) => number): Values => ({
@@ -112,22 +78,11 @@ function goldenInputs() {
 
 describeOnIsa(`selections on ${isa}`, () => {
   for (const c of selectCases) {
-    it(`${c.name}: all rows of two sequences`, async () =>
-      checkLists(c, { batch: 2, seqLenQ: 75, seqLenKV: 75, numHeads: 4, numKVHeads: 2, headDim: 12 }));
-    it(`${c.name}: rows after a cache, bfloat16, strided`, async () =>
-      checkLists(c, { seqLenQ: 21, seqLenKV: 150, numHeads: 3, numKVHeads: 1, headDim: 7 }, "bfloat16", "columns"));
-    it(`${c.name}: one row, float16; one key`, async () => {
-      await checkLists(c, { seqLenQ: 1, seqLenKV: 97, numHeads: 2, numKVHeads: 2, headDim: 16 }, "float16");
-      await checkLists(c, { seqLenQ: 1, seqLenKV: 1, numHeads: 1, numKVHeads: 1, headDim: 3 });
-    });
-    it(`${c.name}: more queries than keys`, async () =>
-      checkLists(c, { seqLenQ: 30, seqLenKV: 19, numHeads: 2, numKVHeads: 1, headDim: 5 }));
+    for (const { name, size, dtype, layout } of selectSizes)
+      it(`${c.name}: ${name}, ${dtype}`, () => checkLists(c, size, dtype, layout));
     it(`${c.name}: what is visible, and attention under it`, async () => {
-      for (const [seqLenQ, seqLenKV] of [
-        [67, 67],
-        [9, 70],
-      ] as const) {
-        const size = { seqLenQ, seqLenKV, numHeads: 2, numKVHeads: 1, headDim: 8 };
+      for (const size of visibleSizes) {
+        const { seqLenQ, seqLenKV } = size;
         const given = inputs(size);
         const pattern = c.selector.select(tensorOf(given.q, "float32"), tensorOf(given.k, "float32"));
         const list = await listsOf(pattern, 2);
@@ -142,7 +97,7 @@ describeOnIsa(`selections on ${isa}`, () => {
           }
         }
         expect(pattern.allowedPairs(seqLenQ, seqLenKV, { head: 1 })).toBe(pairs);
-        await checkAttention(pattern, given, 8);
+        await checkVisible(pattern, given);
       }
     });
   }
@@ -260,11 +215,9 @@ describeOnIsa(`selections on ${isa}`, () => {
   });
 
   it("vertical and slash lines: the largest sums, the forced ones, and nothing beyond the rounded mask", async () => {
-    for (const [seqLenQ, seqLenKV] of [
-      [100, 100],
-      [40, 130],
-    ] as const) {
-      const given = inputs({ seqLenQ, seqLenKV, numHeads: 2, numKVHeads: 1, headDim: 8 });
+    for (const size of lineSizes) {
+      const { seqLenQ, seqLenKV } = size;
+      const given = inputs(size);
       const [q, k] = [tensorOf(given.q, "float32"), tensorOf(given.k, "float32")];
       const lines = { vertical: 9, slash: 12, lastQueries: 48, firstColumns: 3, nearDiagonals: 4 };
       const exact = patterns.verticalSlash({ ...lines, blockSize: 1 }).select(q, k);
@@ -293,8 +246,8 @@ describeOnIsa(`selections on ${isa}`, () => {
           }
         }
       }
-      await checkAttention(exact, given, 8);
-      await checkAttention(rounded, given, 8);
+      await checkVisible(exact, given);
+      await checkVisible(rounded, given);
     }
   });
 
@@ -307,6 +260,6 @@ describeOnIsa(`selections on ${isa}`, () => {
         const wanted = j <= i && ([0, 8, 9].includes(j) || [0, 5, 33].includes(i - j));
         if (pattern.visible(i, j, whole) !== wanted) expect.fail(`query ${i}, key ${j}`);
       }
-    await checkAttention(pattern, given, 8);
+    await checkVisible(pattern, given);
   });
 });

@@ -2,24 +2,17 @@
 // (NaN in unused pages and pads) is never read.
 import { expect, it } from "vitest";
 import { flashAttention, patterns, Tensor } from "../../lib/index.js";
+import { patternCases } from "../cases/patterns.mjs";
+import { packedLengths, paddedLengths, pagedLengths, pageSizes, sequenceCases } from "../cases/sequences.mjs";
+import { headsOf } from "../support/attention.js";
 import { random } from "../support/random.js";
 import { randomValues, read, tensorOf } from "../support/tensors.js";
 import { describeOnIsa, isa } from "./support.js";
 
-const lengths = [5, 0, 70, 1, 33];
 const bounds = [0];
-for (const length of lengths) bounds.push((bounds.at(-1) as number) + length);
+for (const length of packedLengths) bounds.push((bounds.at(-1) as number) + length);
 const total = bounds.at(-1) as number;
-const numHeads = 4;
-const numKVHeads = 2;
 const dim = 24;
-const options = [
-  { name: "causal", options: { causal: true } },
-  { name: "window", options: { window: { before: 6, after: 3 } } },
-  { name: "LongNet", options: { pattern: patterns.dilated({ segments: [8, 32], rates: [1, 2], causal: true }) } },
-  { name: "blocks", options: { pattern: patterns.blocks({ blockSize: 8, allowed: (q, kv) => (q + kv) % 2 === 0 }) } },
-  { name: "ALiBi", options: { causal: true, alibiSlopes: new Tensor("float32", [0.5, 0.25, 0.1, 0], [4]) } },
-];
 
 function tensors(seed: number, shapeQ: number[], shapeKV: number[]) {
   const next = random(seed);
@@ -40,11 +33,14 @@ async function same(actual: Tensor, wanted: Tensor): Promise<void> {
 }
 
 describeOnIsa(`sequences on ${isa}`, () => {
-  for (const { name, options: given } of options) {
+  for (const { name, options, alibi, numHeads } of sequenceCases(patterns)) {
+    const numKVHeads = headsOf({ numHeads }).numKVHeads;
+    const slopes = new Tensor("float32", [0.5, 0.25, 0.1, 0], [4]);
+    const given = { ...options, ...(alibi ? { alibiSlopes: slopes } : {}), returnLse: false as const };
     it(`packed: ${name}`, async () => {
       const [q, k, v] = tensors(1, [1, total, numHeads, dim], [1, total, numKVHeads, dim]);
       const packed = flashAttention(q, k, v, { ...given, cuSeqLensQ: bounds as never, returnLse: true });
-      for (const [s, n] of lengths.entries()) {
+      for (const [s, n] of packedLengths.entries()) {
         const own = (x: Tensor, axis = 1) => x.narrow(axis, bounds[s] as number, n);
         const alone = flashAttention(own(q), own(k), own(v), { ...given, returnLse: true });
         await same(own(packed.out), alone.out);
@@ -52,7 +48,7 @@ describeOnIsa(`sequences on ${isa}`, () => {
       }
     });
     it(`padded, queries at the end of what is there: ${name}`, async () => {
-      const present = [40, 7, 0];
+      const present = paddedLengths;
       const [q, k, v] = tensors(2, [3, 5, numHeads, dim], [3, 40, numKVHeads, dim]);
       const out = flashAttention(q, k, v, { ...given, seqLensKV: present as never });
       for (const [s, n] of present.entries()) {
@@ -60,9 +56,9 @@ describeOnIsa(`sequences on ${isa}`, () => {
         await same(own(out, 5), flashAttention(own(q, 5), own(k, n), own(v, n), given) as Tensor);
       }
     });
-    for (const pageSize of [1, 16])
+    for (const pageSize of pageSizes)
       it(`paged, ${pageSize} keys a page: ${name}`, async () => {
-        const present = [37, 5];
+        const present = pagedLengths;
         const blocks = Math.ceil(40 / pageSize);
         const numPages = 2 * blocks + 3;
         const [q, k, v] = tensors(3, [2, 6, numHeads, dim], [2, 40, numKVHeads, dim]);
@@ -98,6 +94,25 @@ describeOnIsa(`sequences on ${isa}`, () => {
       });
   }
 
+  it("a pattern that the length decides is refused", () => {
+    const x = new Tensor("float32", new Float32Array(80), [1, 20, 2, 2]);
+    const pages = new Tensor(
+      "int32",
+      Int32Array.from({ length: 20 }, (_, i) => i),
+      [1, 20],
+    );
+    const forms = [{ cuSeqLensQ: [0, 9, 20] }, { seqLensKV: [20] }, { blockTable: pages }] as object[];
+    for (const { pattern, name, byLength } of patternCases(patterns, "small")) {
+      expect(pattern.facts.byLength ?? false, name).toBe(byLength);
+      if (!byLength) continue;
+      for (const form of forms) {
+        const keys = "blockTable" in form ? x.reshape([20, 1, 2, 2]) : x;
+        expect(() => flashAttention(x, keys, keys, { pattern, ...form })).toThrow(/depends on the length/);
+      }
+    }
+  });
+
+  const [numHeads, numKVHeads] = [4, 2];
   it("packed without a batch axis, keys of other lengths, lists still being computed", async () => {
     const [q, k, v] = tensors(4, [1, total, numHeads, dim], [1, 60, numKVHeads, dim]);
     const flat = (x: Tensor) => x.reshape(x.shape.slice(1));
@@ -113,7 +128,7 @@ describeOnIsa(`sequences on ${isa}`, () => {
       [total, numHeads, dim],
       [numHeads, total],
     ]);
-    for (const [s, n] of lengths.entries()) {
+    for (const [s, n] of packedLengths.entries()) {
       const first = keyBounds[s] as number;
       const keys = (x: Tensor) => x.narrow(1, first, (keyBounds[s + 1] as number) - first);
       const alone = flashAttention(q.narrow(1, bounds[s] as number, n), keys(k), keys(v), { causal: true });

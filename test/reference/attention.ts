@@ -66,11 +66,12 @@ export function attention(
         lse[row] = Number.NEGATIVE_INFINITY;
         if (top === Number.NEGATIVE_INFINITY) continue;
         let sum = sinkLogits ? float32(Math.exp((sinkLogits[h] as number) - top)) : 0;
-        for (let j = 0; j < seqLenKV; j++) sum = float32(sum + float32(Math.exp((scores[j] as number) - top)));
+        const weights = scores.map((s) => (s === Number.NEGATIVE_INFINITY ? 0 : float32(Math.exp(s - top))));
+        for (const weight of weights) sum = float32(sum + weight);
         lse[row] = float32(top + Math.log(sum));
         const outAt = (queryAt / headDim) * valueDim;
         for (let j = 0; j < seqLenKV; j++) {
-          const p = dtype(float32(Math.exp((scores[j] as number) - top)) / sum);
+          const p = dtype((weights[j] as number) / sum);
           if (p === 0) continue;
           const valueAt = ((b * seqLenKV + j) * numKVHeads + kvHead) * valueDim;
           for (let c = 0; c < valueDim; c++)

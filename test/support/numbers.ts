@@ -11,11 +11,18 @@ const formats = {
   bfloat16: { bits: 8, least: -126, largest: (2 - 2 ** -7) * 2 ** 127 },
 };
 
-/** Distance from |x| to its next larger neighbour. */
+const double = new Float64Array(1);
+const [low, high] = [0, 1]; // of its two words
+const words = new Uint32Array(double.buffer);
+
+/** Distance from |x| to its next larger neighbour; by exponents, since references round each number that they make. */
 export function ulp(dtype: FloatDType, x: number): number {
   const { bits, least } = formats[dtype];
-  const exponent = x === 0 ? least : Math.max(least, Math.floor(Math.log2(Math.abs(x))));
-  return 2 ** (exponent + 1 - bits);
+  double[0] = x;
+  const exponent = Math.max(least, (((words[high] as number) >>> 20) & 2047) - 1023);
+  words[low] = 0;
+  words[high] = (exponent + 1 - bits + 1023) << 20;
+  return double[0] as number;
 }
 
 function roundTo(dtype: FloatDType): Round {
