@@ -102,7 +102,8 @@ async function openPasses(request: Request, options: Options): Promise<PassFile 
   if (options.resume !== undefined) return PassFile.open(options.resume, facts, settings);
   const file = defaultPassFile(facts);
   try {
-    await mkdir(dirname(file), { recursive: true });
+    // One by one: Node's recursive mkdir never returns where a folder can have no child, as in /proc.
+    for (const folder of [dirname(dirname(file)), dirname(file)]) await mkdir(folder).catch(() => {});
     await requireWritable(file);
   } catch {
     process.stderr.write(`longspan: ${file} cannot be written, so that nothing is kept; see --resume\n`);
