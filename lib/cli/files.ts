@@ -1,6 +1,6 @@
 // Files a command is given or asked to write.
 import { existsSync } from "node:fs";
-import { open, readFile, rm, writeFile } from "node:fs/promises";
+import { open, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ArgumentError } from "../errors.js";
@@ -21,6 +21,24 @@ export async function requireWritable(file: string): Promise<void> {
 
 export async function writeText(file: string, text: string): Promise<void> {
   await writeFile(file, text).catch((cause: unknown) => cannot("written", file, cause));
+}
+
+/** The file as it was or as it shall be, whatever happens: written beside it, then renamed. */
+export async function replaceFile(file: string, text: string): Promise<void> {
+  const beside = `${file}.${process.pid}.tmp`;
+  try {
+    const handle = await open(beside, "w");
+    try {
+      await handle.writeFile(text);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(beside, file);
+  } catch (cause) {
+    await rm(beside, { force: true }).catch(() => {});
+    cannot("written", file, cause);
+  }
 }
 
 /** A whole text file, which must be UTF-8. */

@@ -4,7 +4,7 @@ import { loadModel } from "../index.js";
 import { defaultModel, readText } from "./files.js";
 import { type Bar, printJson, progressBar } from "./output.js";
 import { UsageError } from "./run.js";
-import { formatCount, formatSeconds } from "./units.js";
+import { formatCount } from "./units.js";
 
 interface Options {
   prompt?: string;
@@ -44,14 +44,10 @@ function contextOptions({ contextSize, kvDtype, ropeScaling, window, sinks }: Op
 }
 
 function showProgress(bar: Bar): (progress: Progress) => void {
-  return ({ phase, done, total, tokensPerSecond, etaMs }) => {
+  return ({ phase, done, total, tokensPerSecond }) => {
     if (phase !== "prefill" || total === undefined) return;
     const rate = `${formatCount(tokensPerSecond ?? 0)} tokens/s`;
-    bar.update(
-      done,
-      total,
-      `${formatCount(done)} of ${formatCount(total)} tokens, ${rate}, ${formatSeconds((etaMs ?? 0) / 1000)} left`,
-    );
+    bar.update(done, total, `${formatCount(done)} of ${formatCount(total)} tokens, ${rate}`);
   };
 }
 

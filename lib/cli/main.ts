@@ -4,7 +4,7 @@
 import { readFileSync } from "node:fs";
 import { Argument, Command, CommanderError, Option } from "commander";
 import { exitCodes, runCommand } from "./run.js";
-import { parseCount, parseLengths, parseNumber, parseRopeScaling } from "./units.js";
+import { factorTypes, parseCount, parseLengths, parseNames, parseNumber, parseRopeScaling } from "./units.js";
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   version: string;
@@ -40,6 +40,7 @@ Examples:
   longspan doctor
   longspan generate --prompt "Call me Ishmael." --temperature 0 --max-tokens 64
   longspan perplexity --text book.txt --lengths 256..4k --compare --svg perplexity.svg
+  longspan rope --text book.txt --lengths 256..4k
   longspan inspect path/to/checkpoint`,
   );
 
@@ -61,7 +62,11 @@ const sinks = () =>
     parseNumber({ integer: true }),
   );
 const ropeScaling = (factor: string) =>
-  new Option("--rope-scaling <type[:factor]>", `none, linear or llama3; ${factor}`).argParser(parseRopeScaling);
+  new Option("--rope-scaling <type[:factor]>", `none, ${factorTypes.join(", ")}; ${factor}`).argParser(
+    parseRopeScaling,
+  );
+/** What `longspan rope` compares; longspan/evaluation has the list of all. */
+const ropeSchemes = "none,linear,ntk,dynamic,yarn,llama3,rerope,leaky-rerope,self-extend,dca,window,sinks,logn";
 
 program
   .command("generate")
@@ -105,7 +110,7 @@ program
       "bfloat16",
     ]),
   )
-  .addOption(ropeScaling("linear takes a factor, as in linear:4"))
+  .addOption(ropeScaling("all but none with a factor, as in yarn:4"))
   .addOption(window())
   .addOption(sinks())
   .addOption(dtype())
@@ -140,7 +145,7 @@ program
   )
   .addOption(new Option("--tokens <n>", "tokens of the text to use").argParser(parseCount).default(16384, "16k"))
   .option("--compare", "plain RoPE, linear scaling and a window of half the trained length, side by side", false)
-  .addOption(ropeScaling("linear without a factor takes length / trained length"))
+  .addOption(ropeScaling("without a factor it is length / trained length"))
   .addOption(window())
   .addOption(sinks())
   .option("--svg <file>", "also draw the curves into this file")
@@ -157,6 +162,56 @@ Examples:
   )
   .action((model, options) =>
     runCommand(async (signal) => (await import("./perplexity.js")).perplexity(model, options, signal)),
+  );
+
+program
+  .command("rope")
+  .summary("which position scheme fits a model and a text, by length")
+  .description(
+    "Runs a model over windows of a text with each position scheme and prints the perplexity by length, which scheme is\n" +
+      "best at the longest, and what to paste to use it. The value at a length L is exp of the mean of −log p of tokens\n" +
+      "1 … L−1 over windows that begin evenly spread over the text. One pass over the longest window serves all lengths,\n" +
+      "except for schemes that follow the length (dynamic, checkpoint, longrope).",
+  )
+  .argument("[model]", modelHelp)
+  .requiredOption("--text <file>", "UTF-8 text that the model has not seen")
+  .addOption(
+    new Option(
+      "--lengths <lengths>",
+      "tokens: a,b,c or first..last, doubled (default: the trained length ×1 to ×16, as far as the text goes)",
+    ).argParser(parseLengths),
+  )
+  .addOption(
+    new Option("--schemes <names>", "also: checkpoint (as config.json says), longrope, lm-infinite")
+      .argParser(parseNames)
+      .default(parseNames(ropeSchemes), ropeSchemes),
+  )
+  .option("--per-length", "scale by each length / trained length, instead of the longest's for all lengths", false)
+  .addOption(new Option("--windows <n>", "windows of the text for each value").argParser(parseCount).default(8))
+  .addOption(new Option("--tokens <n>", "tokens of the text to use (default: all)").argParser(parseCount))
+  .option("--svg <file>", "also draw the curves into this file")
+  .option(
+    "--resume <file>",
+    "keep finished passes in this file, and go on from those in it (default: one in the user's cache, removed at the end)",
+  )
+  .addOption(dtype())
+  .addOption(threads())
+  .addOption(json())
+  .addHelpText(
+    "after",
+    `
+Defaults of the schemes, with L0 the trained length and factor = longest length / L0: linear, ntk, dynamic, yarn and
+llama3 by the factor; rerope and leaky-rerope window L0/2; self-extend window L0/2, group 2 · factor; dca chunks of ¾ · L0;
+window L0/2; sinks 4 and a window that fills L0; lm-infinite window L0; logn of L0. A scheme that the checkpoint cannot
+have is skipped, with the reason. The same command after Ctrl-C goes on where it was.
+
+Examples:
+  longspan rope --text book.txt
+  longspan rope path/to/model --text book.txt --lengths 4k..64k --schemes none,yarn,dynamic,window --svg rope.svg
+  longspan rope --text book.txt --lengths 256..16k --per-length --resume rope.json --json`,
+  )
+  .action((model, options) =>
+    runCommand(async (signal) => (await import("./rope.js")).rope(model, { ...options, version }, signal)),
   );
 
 program

@@ -1,5 +1,6 @@
 // Where output goes. Results are stdout's; everything else is stderr's, and bars are shown only where a person watches.
 import type { SingleBar } from "cli-progress";
+import { formatSeconds } from "./units.js";
 
 type Style = "bold" | "dim";
 const codes: Record<Style, [number, number]> = { bold: [1, 22], dim: [2, 22] };
@@ -44,11 +45,19 @@ export function printFacts(heading: string, facts: readonly (readonly [string, s
 }
 
 export interface Bar {
+  /** With the time that is left, by what was done since the first call. */
   update(done: number, total: number, note?: string): void;
   stop(): void;
 }
 
 const silent: Bar = { update: () => {}, stop: () => {} };
+
+/** ", 12 s left" once there is something to go by. */
+export function timeLeft(first: { done: number; at: number }, now: { done: number; at: number }, total: number) {
+  const done = now.done - first.done;
+  if (done <= 0 || now.done >= total) return "";
+  return `, ${formatSeconds((((now.at - first.at) / done) * (total - now.done)) / 1000)} left`;
+}
 
 /** A progress bar on stderr if that is a terminal; otherwise nothing. */
 export async function progressBar(title: string): Promise<Bar> {
@@ -65,15 +74,17 @@ export async function progressBar(title: string): Promise<Bar> {
     stopOnComplete: false,
     gracefulExit: false,
   });
-  let started = false;
+  let first: { done: number; at: number } | undefined;
   return {
-    update(done, total, note = "") {
-      if (!started) bar.start(total, done, { note });
+    update(done, total, text = "") {
+      const now = { done, at: performance.now() };
+      const note = `${text}${first ? timeLeft(first, now, total) : ""}`;
+      if (!first) bar.start(total, done, { note });
       else {
         bar.setTotal(total);
         bar.update(done, { note });
       }
-      started = true;
+      first ??= now;
     },
     stop: () => bar.stop(),
   };

@@ -8,12 +8,13 @@ import {
   slidingWindow,
   trainedLength,
 } from "../evaluation/index.js";
-import { ArgumentError, loadModel, machine, type Model } from "../index.js";
+import { loadModel, machine, type Model } from "../index.js";
 import { linePlot } from "../plot/index.js";
 import { defaultModel, readText, requireWritable, writeText } from "./files.js";
 import { printJson, printLine, printTable, progressBar } from "./output.js";
 import { UsageError } from "./run.js";
-import { formatCount, formatSeconds } from "./units.js";
+import { fittingLengths, tokensOf } from "./tokens.js";
+import { factorTypes, formatCount, formatSeconds } from "./units.js";
 
 interface Options {
   text: string;
@@ -44,9 +45,7 @@ function methodsOf({ compare, ropeScaling, window, sinks }: Options, trained: nu
       name: names.filter(Boolean).join(", ") || plainRope.name,
       ...(ropeScaling && {
         ropeScaling: (factor: number) =>
-          ropeScaling.rope_type === "linear" && ropeScaling.factor === undefined
-            ? { ...ropeScaling, factor }
-            : ropeScaling,
+          factorTypes.includes(ropeScaling.rope_type) ? { factor, ...ropeScaling } : ropeScaling,
       }),
       ...(window !== undefined && { attention: { window: window - 1, ...(sinks !== undefined && { sinks }) } }),
     },
@@ -70,34 +69,12 @@ function drawing(rows: readonly PerplexityRow[], methods: readonly Method[], tra
   });
 }
 
-async function tokensOf(model: Model, text: string, count: number): Promise<Int32Array> {
-  const found: number[] = [];
-  for await (const ids of model.tokenizer.encodeStream([text], { addSpecialTokens: false })) {
-    found.push(...ids);
-    if (found.length >= count) break;
-  }
-  return Int32Array.from(found.slice(0, count));
-}
-
 async function measure(model: Model, text: string, options: Options, signal: AbortSignal): Promise<void> {
   const trained = trainedLength(model);
   const methods = methodsOf(options, trained);
-  const tokens = await tokensOf(model, text, options.tokens);
+  const tokens = await tokensOf(model, text, { count: options.tokens, signal });
   const wanted = options.lengths ?? [1, 2, 4, 8, 16].map((factor) => factor * trained);
-  const lengths = wanted.filter((length) => length <= tokens.length);
-  if (lengths.length === 0)
-    throw new ArgumentError(
-      `${options.text}: has ${tokens.length} tokens, fewer than the shortest length, ${wanted[0]}`,
-      {
-        op: "perplexity",
-        argument: "lengths",
-      },
-    );
-  const left = wanted.slice(lengths.length);
-  if (left.length > 0)
-    process.stderr.write(
-      `longspan: left out ${left.join(", ")}: the text gives ${tokens.length} tokens (see --tokens)\n`,
-    );
+  const lengths = fittingLengths(wanted, tokens.length, { op: "perplexity", file: options.text, hint: "see --tokens" });
   const bar = await progressBar("measuring");
   const onProgress = ({ done, total }: { done: number; total: number }) =>
     bar.update(done, total, `${formatCount(done)} of ${formatCount(total)} tokens`);

@@ -38,13 +38,35 @@ export function parseNumber({ min = 0, max = Number.POSITIVE_INFINITY, integer =
   };
 }
 
-/** "linear:4", "llama3", "none" → rope_scaling; the factor of "linear" alone is left to the caller. */
+/** The rope_types that need a factor and nothing else; llama3's other numbers are those of Llama 3.1. */
+export const factorTypes: readonly string[] = [
+  "linear",
+  "dynamic",
+  "ntk",
+  "ntk_fixed",
+  "ntk_mixed",
+  "by_parts",
+  "yarn",
+  "llama3",
+];
+const otherNumbers: Record<string, object> = { llama3: { low_freq_factor: 1, high_freq_factor: 4 } };
+
+/** "linear:4", "yarn", "none" → rope_scaling; the factor of a type alone is left to the caller. */
 export function parseRopeScaling(text: string): { rope_type: string; factor?: number } {
   const [type, factor, ...more] = text.split(":");
   const value = factor === undefined ? undefined : Number(factor);
-  if (!type || more.length > 0 || (value !== undefined && !(value >= 1)))
+  if (!type || more.length > 0 || (value !== undefined && !(value >= 1 && value < Number.POSITIVE_INFINITY)))
     throw new InvalidArgumentError("Expected none, or a type and its factor, such as linear:4.");
-  return { rope_type: type === "none" ? "default" : type, ...(value !== undefined && { factor: value }) };
+  const name = type === "none" ? "default" : type;
+  const others = Object.hasOwn(otherNumbers, name) ? otherNumbers[name] : {};
+  return { rope_type: name, ...others, ...(value !== undefined && { factor: value }) };
+}
+
+/** Words between commas, each once. */
+export function parseNames(text: string): string[] {
+  const names = text.split(",").map((name) => name.trim());
+  if (names.includes("")) throw new InvalidArgumentError("Expected names between commas, such as none,yarn,window.");
+  return [...new Set(names)];
 }
 
 export function formatCount(value: number): string {

@@ -1,6 +1,21 @@
 // Measuring models and machines: `longspan/evaluation`.
 export { type Ceilings, type KernelRow, measureCeilings, measureKernels } from "./ceilings.js";
 export {
+  comparable,
+  compareSchemes,
+  defaultWindows,
+  neededTokens,
+  planScheme,
+  type SchemeComparison,
+  type SchemeComparisonOptions,
+  type SchemeCurve,
+  type SchemePass,
+  type SchemePlan,
+  type SchemeProgress,
+  type SchemeValue,
+  type SkippedScheme,
+} from "./compare-schemes.js";
+export {
   type EvaluationProgress,
   linearScaling,
   type Method,
@@ -20,4 +35,7 @@ export {
   retrievalProbes,
   type RetrievalRow,
 } from "./retrieval.js";
+export { bestScheme, formatPerplexity, schemeFindings } from "./scheme-findings.js";
+export { schemeConfig, schemeSnippet } from "./scheme-snippet.js";
+export { type SchemeChoice, schemeFor, schemeNames, type SchemeSettings } from "./schemes.js";
 export { longNet, type LongNetOptions, type LongNetResult, measureLongNet } from "./longnet.js";

@@ -50,10 +50,10 @@ export function slidingWindow(size: number): Method {
   return { name: `window of ${size}`, attention: { window: size - 1 } };
 }
 
-/** The trained length of a model. */
+/** The trained length of a model: before any extension, where its config names that, in or beside the scaling. */
 export function trainedLength(model: Model): number {
-  const { originalMaxPositionEmbeddings, maxPositionEmbeddings } = model.config;
-  return originalMaxPositionEmbeddings ?? maxPositionEmbeddings;
+  const { rope, maxPositionEmbeddings } = model.config;
+  return rope.originalMaxPositionEmbeddings ?? maxPositionEmbeddings;
 }
 
 /** What nll takes for a method at a length. */

@@ -9,6 +9,7 @@ export interface Series {
   points: readonly (readonly [x: number, y: number])[];
   /** From the palette by default. */
   color?: string;
+  /** By default those that have a colour of the palette again. */
   dashed?: boolean;
   /** A dot at each point; by default where there are few of them. */
   markers?: boolean;
@@ -32,6 +33,8 @@ export interface PlotSize {
 
 /** Distinct for most colour-blind readers (after Okabe and Ito 2008). */
 export const palette = ["#c8442b", "#2c6fb3", "#2a8a62", "#8a5aa8", "#b8860b", "#4f5b66"];
+/** Dashes of the first series, of those that have the palette's colours again, and a third time. */
+const strokes = ["", "7 4", "2 3"];
 const ink = "#1c2733";
 const muted = "#5c6873";
 const grid = "#e4e8ec";
@@ -102,10 +105,29 @@ function drawMarks(frame: Frame, marks: LinePlot["marks"], series: readonly Seri
   return (marks ?? []).map(draw).join("");
 }
 
-function drawSeries(frame: Frame, { points, color = ink, dashed, markers }: Series): string {
+interface Styled extends Series {
+  color: string;
+  /** A stroke-dasharray, or "". */
+  stroke: string;
+}
+
+function styled(series: readonly Series[]): Styled[] {
+  return series.map((one, i) => ({
+    ...one,
+    color: one.color ?? palette[i % palette.length]!,
+    stroke:
+      one.dashed === undefined
+        ? strokes[Math.floor(i / palette.length) % strokes.length]!
+        : strokes[Number(one.dashed)]!,
+  }));
+}
+
+const dashArray = (stroke: string) => (stroke ? ` stroke-dasharray="${stroke}"` : "");
+
+function drawSeries(frame: Frame, { points, color, stroke, markers }: Styled): string {
   const places = points.map(([x, y]) => `${round(toX(frame, x))} ${round(toY(frame, y))}`);
   const dots = markers ?? points.length <= 16;
-  const line = `<path d="M${places.join("L")}" fill="none" stroke="${color}" stroke-width="2.2" stroke-linejoin="round"${dashed ? ' stroke-dasharray="6 4"' : ""}/>`;
+  const line = `<path d="M${places.join("L")}" fill="none" stroke="${color}" stroke-width="2.2" stroke-linejoin="round"${dashArray(stroke)}/>`;
   const dot = (place: string) => {
     const [x, y] = place.split(" ");
     return `<circle cx="${x}" cy="${y}" r="3.6" fill="${color}" stroke="#fff" stroke-width="1"/>`;
@@ -128,15 +150,15 @@ export function spread(wanted: readonly number[], gap: number, low: number, high
   return placed;
 }
 
-function drawNames(frame: Frame, series: readonly Series[]): string {
+function drawNames(frame: Frame, series: readonly Styled[]): string {
   const ends = series.map(({ points }) => points.at(-1)!);
   const heights = ends.map(([, y]) => toY(frame, y));
   const placed = spread(heights, nameSize * 1.35, frame.top + 4, frame.top + frame.height - 2);
   return series
-    .map(({ name, color = ink }, i) => {
+    .map(({ name, color, stroke }, i) => {
       const from = round(toX(frame, ends[i]![0]) + 6);
       const to = round(frame.left + frame.width + 18);
-      const leader = `<path d="M${from} ${round(heights[i]!)}L${to} ${round(placed[i]!)}" stroke="${color}" stroke-opacity="0.45" fill="none"/>`;
+      const leader = `<path d="M${from} ${round(heights[i]!)}L${to} ${round(placed[i]!)}" stroke="${color}" stroke-opacity="0.6"${dashArray(stroke)} fill="none"/>`;
       return leader + textAt(to + 4, placed[i]! + 4.5, name, { size: nameSize, color, weight: "bold" });
     })
     .join("");
@@ -194,7 +216,7 @@ function layout(plot: LinePlot, series: readonly Series[], size: PlotSize, room:
 /** The plot as SVG elements, top left at 0 0. */
 export function plotElements(plot: LinePlot, size: PlotSize, room = textRoom(plot, size.width)): string {
   checkSeries(plot);
-  const series = plot.series.map((one, i) => ({ color: palette[i % palette.length]!, ...one }));
+  const series = styled(plot.series);
   const frame = layout(plot, series, size, room);
   const title = wrapTitle(plot, size.width);
   const captionAt = frame.top + frame.height + 62;

@@ -35,10 +35,10 @@ describe("longspan --help", () => {
   it("names every command and the exit codes", async () => {
     const { code, stdout } = await longspan(["--help"]);
     expect(code).toBe(0);
-    for (const word of ["generate", "perplexity", "inspect", "doctor", "bench", "Exit codes", "Examples"])
+    for (const word of ["generate", "perplexity", "rope", "inspect", "doctor", "bench", "Exit codes", "Examples"])
       expect(stdout).toContain(word);
   });
-  it.each(["generate", "perplexity", "inspect"])("explains %s with examples", async (command) => {
+  it.each(["generate", "perplexity", "rope", "inspect"])("explains %s with examples", async (command) => {
     const { code, stdout } = await longspan([command, "--help"]);
     expect(code).toBe(0);
     expect(stdout).toMatch(/Examples:\n {2}longspan/);

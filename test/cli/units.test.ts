@@ -1,10 +1,13 @@
 // Numbers as the command line takes and prints them.
 import { describe, expect, it } from "vitest";
+import { positions } from "../../lib/index.js";
 import {
+  factorTypes,
   formatBytes,
   formatSeconds,
   parseCount,
   parseLengths,
+  parseNames,
   parseNumber,
   parseRopeScaling,
 } from "../../lib/cli/units.js";
@@ -36,6 +39,17 @@ describe("parseRopeScaling and parseNumber", () => {
     expect(parseRopeScaling("none")).toEqual({ rope_type: "default" });
     expect(parseRopeScaling("linear:4")).toEqual({ rope_type: "linear", factor: 4 });
     expect(() => parseRopeScaling("linear:x")).toThrow("linear:4");
+    expect(() => parseRopeScaling("linear:Infinity")).toThrow("linear:4");
+  });
+  it.each(factorTypes)("%s needs nothing but a factor", (type) => {
+    const config = { model_type: "llama", head_dim: 32, max_position_embeddings: 256, rope_theta: 10000 };
+    const of = (text: string) =>
+      positions.fromConfig({ ...config, rope_parameters: parseRopeScaling(text) }, { seqLen: 1024 }).frequencies;
+    expect(of(`${type}:4`).at(-1)).toBeLessThan(of("none").at(-1)!);
+  });
+  it("reads names, each once", () => {
+    expect(parseNames("none, yarn,none")).toEqual(["none", "yarn"]);
+    expect(() => parseNames("none,")).toThrow("none,yarn,window");
   });
   it("keeps numbers within their bounds", () => {
     expect(parseNumber({ max: 1 })("0.9")).toBe(0.9);

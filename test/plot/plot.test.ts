@@ -61,6 +61,20 @@ describe("linePlot", () => {
           expect(box.top >= other.bottom || other.top >= box.bottom, `${box.content} | ${other.content}`).toBe(true);
     }
   });
+  it("tells eighteen lines apart, by colour and dashes, and their names do not touch", () => {
+    const names = Array.from({ length: 18 }, (_, i) => `scheme-${i + 1}`);
+    const points = (i: number) => [256, 1024, 4096].map((x) => [x, 40 + i / 4] as const);
+    const svg = linePlot({ ...plot, series: names.map((name, i) => ({ name, points: points(i) })) }, { height: 680 });
+    const lines = [
+      ...svg.matchAll(/<path d="M[^"]*" fill="none" stroke="([^"]+)"[^>]*?(stroke-dasharray="[^"]+")?\/>/g),
+    ];
+    expect(new Set(lines.map(([, color, dashes]) => `${color} ${dashes}`)).size).toBe(18);
+    const heights = texts(svg).filter(({ content }) => names.includes(content));
+    expect(heights).toHaveLength(18);
+    for (const one of heights)
+      for (const other of heights)
+        expect(one === other || one.top >= other.bottom || other.top >= one.bottom).toBe(true);
+  });
   it("places data where its axes say", () => {
     const svg = linePlot({
       title: "t",
