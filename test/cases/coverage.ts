@@ -3,6 +3,8 @@ import { patterns } from "../../lib/index.js";
 import { type FloatDType, floatDTypes } from "../support/numbers.js";
 import { attentionCases } from "./attention.mjs";
 import { compressedCases } from "./compressed-attention.js";
+import { copeCases } from "./cope.js";
+import { distanceCases, distanceSizes, dtypeOf } from "./distances.js";
 import { groupedOps, groupedShapes, dtypesOf as groupedDTypes } from "./grouped-attention.js";
 import { cacheDTypes, cacheSizes } from "./kv-cache.mjs";
 import { dtypesOf as linearDTypes, linearCases } from "./linear.js";
@@ -48,6 +50,9 @@ export function attentionCoverage(): Coverage {
   }
   for (const c of compressedCases) add(all, c.op, formOf(c), floatDTypes);
   for (const op of groupedOps) for (const [, size] of groupedShapes) add(all, op, formOf(size), groupedDTypes(size));
+  for (const c of copeCases) add(all, "copeAttention", formOf(c), floatDTypes);
+  for (const n of distanceCases.keys())
+    for (const [i, c] of distanceSizes.entries()) add(all, "remappedAttention", formOf(c), [dtypeOf(n, i)]);
   if (lshCases.length) add(all, "lshAttention", "whole", floatDTypes);
   for (const { dtype } of lshDecodeCases) add(all, "lshDecodeAttention", "decoded", [dtype]);
   return all;

@@ -1,6 +1,7 @@
 // Remapped distances, each written again from its paper as a function of the query's and the key's position; undefined
 // where the query does not see the key.
 import { positions, type RemappedRotary } from "../../lib/index.js";
+import { type FloatDType, floatDTypes } from "../support/numbers.js";
 
 export interface DistanceCase {
   name: string;
@@ -92,3 +93,11 @@ export const distanceCases: DistanceCase[] = [
     distance: lambda(3, 20),
   },
 ];
+
+/** Lengths that every case is run at; the dtypes change from case to case. */
+export const distanceSizes = [
+  { seqLenQ: 90, seqLenKV: 90 },
+  { seqLenQ: 21, seqLenKV: 130 },
+  { seqLenQ: 1, seqLenKV: 113 },
+] as const;
+export const dtypeOf = (caseIndex: number, sizeIndex: number): FloatDType => floatDTypes[(caseIndex + sizeIndex) % 3]!;

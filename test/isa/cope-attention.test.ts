@@ -1,6 +1,7 @@
 // CoPE on each instruction set against its definition; one query at a time gives the rows of the whole.
 import { expect, it } from "vitest";
 import { copeAttention, setThreads } from "../../lib/index.js";
+import { copeCases } from "../cases/cope.js";
 import { copeAttention as reference } from "../reference/cope.js";
 import { distance, judge } from "../support/compare.js";
 import { floatDTypes, round } from "../support/numbers.js";
@@ -8,16 +9,9 @@ import { random } from "../support/random.js";
 import { randomValues, read, tensorOf } from "../support/tensors.js";
 import { describeOnIsa, isa } from "./support.js";
 
-const sizes = [
-  { seqLenQ: 70, seqLenKV: 70, headDim: 16, positions: 24 },
-  { seqLenQ: 9, seqLenKV: 150, headDim: 20, positions: 200 },
-  { seqLenQ: 1, seqLenKV: 67, headDim: 7, positions: 1 },
-  { seqLenQ: 12, seqLenKV: 8, headDim: 8, positions: 5 },
-];
-
 describeOnIsa(`CoPE on ${isa}`, () => {
   for (const variant of ["code", "paper"] as const)
-    for (const { seqLenQ, seqLenKV, headDim, positions } of sizes)
+    for (const { seqLenQ, seqLenKV, headDim, positions } of copeCases)
       for (const dtype of floatDTypes)
         it(`${variant}: ${seqLenQ} × ${seqLenKV}, ${positions} positions, ${dtype}`, async () => {
           const next = random(seqLenQ + positions);

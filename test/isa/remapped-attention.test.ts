@@ -1,10 +1,10 @@
 // Remapped distances through every kernel path, against dense attention with each pair's own distance.
 import { expect, it } from "vitest";
 import { patterns, positions, type RemappedAttentionOptions, remappedAttention } from "../../lib/index.js";
-import { distanceCases } from "../cases/distances.js";
+import { distanceCases, distanceSizes, dtypeOf } from "../cases/distances.js";
 import { remappedAttention as reference, type RemappedReferenceOptions } from "../reference/remapped.js";
 import { judge } from "../support/compare.js";
-import { type FloatDType, floatDTypes, round } from "../support/numbers.js";
+import { type FloatDType, round } from "../support/numbers.js";
 import { random } from "../support/random.js";
 import { randomValues, read, tensorOf } from "../support/tensors.js";
 import { describeOnIsa, isa } from "./support.js";
@@ -34,12 +34,13 @@ async function check(options: RemappedAttentionOptions, by: Omit<RemappedReferen
 
 describeOnIsa(`remapped distances on ${isa}`, () => {
   distanceCases.forEach(({ name, make, distance }, n) => {
-    const dtypes = floatDTypes.map((_, i) => floatDTypes[(n + i) % 3]!);
-    for (const [i, [seqLenQ, seqLenKV]] of [[90, 90] as const, [21, 130] as const, [1, 113] as const].entries())
-      it(`${name}: ${seqLenQ} × ${seqLenKV}, ${dtypes[i]}`, async () => {
+    for (const [i, { seqLenQ, seqLenKV }] of distanceSizes.entries()) {
+      const dtype = dtypeOf(n, i);
+      it(`${name}: ${seqLenQ} × ${seqLenKV}, ${dtype}`, async () => {
         const rotary = make(16);
-        await check(rotary, { frequencies: rotary.frequencies, distance }, { seqLenQ, seqLenKV, dtype: dtypes[i]! });
+        await check(rotary, { frequencies: rotary.frequencies, distance }, { seqLenQ, seqLenKV, dtype });
       });
+    }
   });
 
   it("turns a part of the head, scaled, in an odd width", async () => {
