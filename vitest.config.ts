@@ -4,7 +4,7 @@ const isas = ["avx512bf16", "avx512", "avx2", "baseline", "neon"];
 
 // Under a sanitizer whole models take minutes and limits of time mean nothing; test/models/architectures has their code.
 const slow = process.env.LONGSPAN_SANITIZED !== undefined;
-const wholeModels = ["models/context", "models/books", "evaluation/*", "cli/cli", "readme", "large"];
+const wholeModels = ["models/context", "models/books", "evaluation/*", "cli/cli", "cli/needle", "readme", "large"];
 const left = slow ? wholeModels.map((name) => `test/${name}.test.ts`) : [];
 
 // Each file in its own process: a native fault then names the file, and budgets set by one file do not reach the next.

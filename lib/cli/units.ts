@@ -27,6 +27,19 @@ export function parseLengths(text: string): number[] {
   return [...new Set(lengths)].sort((a, b) => a - b);
 }
 
+/** "none,yarn": names, each once. */
+export function parseNames(text: string): string[] {
+  const names = text.split(",").map((name) => name.trim());
+  if (names.includes("")) throw new InvalidArgumentError("Expected names separated by commas, such as none,yarn.");
+  return [...new Set(names)];
+}
+
+/** "0,50,100" percent: shares from 0 to 1, ascending. */
+export function parseShares(text: string): number[] {
+  const shares = text.split(",").map((part) => parseNumber({ max: 100 })(part) / 100);
+  return [...new Set(shares)].sort((a, b) => a - b);
+}
+
 /** A parser of numbers within bounds. */
 export function parseNumber({ min = 0, max = Number.POSITIVE_INFINITY, integer = false } = {}) {
   return (text: string): number => {
