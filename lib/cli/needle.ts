@@ -70,7 +70,7 @@ function caption({ rows, model, task, trainedLength }: Measured): string {
   const longest = lengths.at(-1)!;
   const found = schemes.map((scheme) => {
     const share = mean(rows.filter((row) => row.scheme === scheme && row.length === longest));
-    return `${scheme} ${share === null ? "–" : percent(share)}`;
+    return `${scheme} ${share === null ? "–" : percent(share)}`.replaceAll(" ", "\u00a0"); // not apart at a line's end
   });
   return (
     `${model}, trained with ${formatCount(trainedLength)} tokens; task ${task}, ${probes} ${probes === 1 ? "prompt" : "prompts"} in each cell, the same for all schemes. ` +

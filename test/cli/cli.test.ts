@@ -20,7 +20,7 @@ describe("longspan --help", () => {
   it("names every command and the exit codes", async () => {
     const { code, stdout } = await longspan(["--help"]);
     expect(code).toBe(0);
-    for (const word of ["generate", "perplexity", "inspect", "doctor", "bench", "Exit codes", "Examples"])
+    for (const word of ["generate", "perplexity", "needle", "inspect", "doctor", "bench", "Exit codes", "Examples"])
       expect(stdout).toContain(word);
   });
   it.each(["generate", "perplexity", "inspect"])("explains %s with examples", async (command) => {

@@ -48,7 +48,7 @@ describe("longspan needle", () => {
       "trained length",
       "Over all depths at 1,024 tokens:",
       "1 prompt in each cell",
-      "none 100 %, linear 0 %, ntk 100 %.",
+      "none\u00a0100\u00a0%, linear\u00a00\u00a0%, ntk\u00a0100\u00a0%.",
     ])
       expect(drawn).toContain(words);
     expect(drawn).not.toContain("longrope");
