@@ -27,13 +27,6 @@ export function parseLengths(text: string): number[] {
   return [...new Set(lengths)].sort((a, b) => a - b);
 }
 
-/** "none,yarn": names, each once. */
-export function parseNames(text: string): string[] {
-  const names = text.split(",").map((name) => name.trim());
-  if (names.includes("")) throw new InvalidArgumentError("Expected names separated by commas, such as none,yarn.");
-  return [...new Set(names)];
-}
-
 /** "0,50,100" percent: shares from 0 to 1, ascending. */
 export function parseShares(text: string): number[] {
   const shares = text.split(",").map((part) => parseNumber({ max: 100 })(part) / 100);
@@ -58,6 +51,13 @@ export function parseRopeScaling(text: string): { rope_type: string; factor?: nu
   if (!type || more.length > 0 || (value !== undefined && !(value >= 1)))
     throw new InvalidArgumentError("Expected none, or a type and its factor, such as linear:4.");
   return { rope_type: type === "none" ? "default" : type, ...(value !== undefined && { factor: value }) };
+}
+
+/** Words between commas, each once. */
+export function parseNames(text: string): string[] {
+  const names = text.split(",").map((name) => name.trim());
+  if (names.includes("")) throw new InvalidArgumentError("Expected names between commas, such as none,yarn,window.");
+  return [...new Set(names)];
 }
 
 export function formatCount(value: number): string {

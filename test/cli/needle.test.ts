@@ -106,7 +106,7 @@ describe("what is wrong with a call", () => {
     [["--lengths", "4k..1k"], 2, /The range 4k\.\.1k ends before it begins\.\n$/],
     [["--depths", "0,101"], 2, /argument '0,101' is invalid\. Expected a number from 0 to 100\.\n$/],
     [["--probes", "0"], 2, /Expected a whole number from 1 on\.\n$/],
-    [["--schemes", "none,,yarn"], 2, /Expected names separated by commas, such as none,yarn\.\n$/],
+    [["--schemes", "none,,yarn"], 2, /Expected names between commas, such as none,yarn,window\.\n$/],
     [["--task", "books"], 2, /Allowed choices are recall, passkey, kv\.\n$/],
     [["--schemes", "yarm"], 1, /^longspan: ERR_LONGSPAN_ARGUMENT: unknown scheme "yarm"; did you mean "yarn"\?/],
     [["--task", "kv"], 1, /^longspan: ERR_LONGSPAN_ARGUMENT: kv: the model's vocabulary cannot write/],
