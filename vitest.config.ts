@@ -3,7 +3,16 @@ import { isas } from "./test/support/isas.js";
 
 // Under a sanitizer whole models take minutes and limits of time mean nothing; test/models/architectures has their code.
 const slow = process.env.LONGSPAN_SANITIZED !== undefined;
-const wholeModels = ["models/context", "models/books", "evaluation/*", "cli/cli", "cli/rope", "readme", "large"];
+const wholeModels = [
+  "models/context",
+  "models/books",
+  "evaluation/*",
+  "cli/cli",
+  "cli/rope",
+  "cli/needle",
+  "readme",
+  "large",
+];
 const left = slow ? wholeModels.map((name) => `test/${name}.test.ts`) : [];
 
 // Each file in its own process: a native fault then names the file, and budgets set by one file do not reach the next.

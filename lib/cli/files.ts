@@ -5,8 +5,12 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ArgumentError } from "../errors.js";
 
-/** The bundled model: lib/cli and dist/cli both lie two levels below the package. */
-export const defaultModel = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "assets", "books");
+/** lib/cli and dist/cli both lie two levels below the package. */
+const assets = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "assets");
+
+/** The bundled models: one that writes, and one that finds what is hidden. */
+export const defaultModel = join(assets, "books");
+export const retrievalModel = join(assets, "kv-constructed");
 
 /** Fails now rather than after minutes of work. */
 export async function requireWritable(file: string): Promise<void> {

@@ -4,13 +4,23 @@
 import { readFileSync } from "node:fs";
 import { Argument, Command, CommanderError, Option } from "commander";
 import { exitCodes, runCommand } from "./run.js";
-import { factorTypes, parseCount, parseLengths, parseNames, parseNumber, parseRopeScaling } from "./units.js";
+import {
+  factorTypes,
+  parseCount,
+  parseLengths,
+  parseNames,
+  parseNumber,
+  parseRopeScaling,
+  parseShares,
+} from "./units.js";
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   version: string;
 };
 
-const modelHelp = "folder with config.json and safetensors, or a .safetensors file (default: the bundled books model)";
+const modelHelpOf = (bundled: string) =>
+  `folder with config.json and safetensors, or a .safetensors file (default: the bundled ${bundled} model)`;
+const modelHelp = modelHelpOf("books");
 
 const program = new Command("longspan")
   .description(
@@ -41,6 +51,7 @@ Examples:
   longspan generate --prompt "Call me Ishmael." --temperature 0 --max-tokens 64
   longspan perplexity --text book.txt --lengths 256..4k --compare --svg perplexity.svg
   longspan rope --text book.txt --lengths 256..4k
+  longspan needle --svg needle.svg
   longspan inspect path/to/checkpoint`,
   );
 
@@ -212,6 +223,61 @@ Examples:
   )
   .action((model, options) =>
     runCommand(async (signal) => (await import("./rope.js")).rope(model, { ...options, version }, signal)),
+  );
+
+program
+  .command("needle")
+  .summary("what a model finds in long prompts, by length and depth")
+  .description(
+    "Hides something at each depth of prompts of each length and prints how often the model finds it: its most likely\n" +
+      "continuation is the answer. All position schemes get the same prompts; one that cannot be run is left out.",
+  )
+  .argument("[model]", modelHelpOf("kv-constructed"))
+  .addOption(
+    new Option(
+      "--schemes <names>",
+      "position schemes; an unknown name lists them all (default: none,linear,ntk,dynamic,yarn,rerope,window)",
+    ).argParser(parseNames),
+  )
+  .addOption(
+    new Option("--lengths <lengths>", "tokens per prompt: a,b,c or first..last, doubled")
+      .argParser(parseLengths)
+      .default([256, 512, 1024, 2048, 4096], "256..4k"),
+  )
+  .addOption(
+    new Option("--depths <percents>", "where it is hidden: 0 at the beginning, 100 right before the question")
+      .argParser(parseShares)
+      .default([0, 0.25, 0.5, 0.75, 1], "0,25,50,75,100"),
+  )
+  .addOption(
+    new Option("--probes <n>", "prompts for each depth and length")
+      .argParser(parseNumber({ min: 1, integer: true }))
+      .default(4),
+  )
+  .addOption(
+    new Option(
+      "--task <task>",
+      "recall: a fact in words of kv-constructed; passkey: a number in sentences; kv: a value in a JSON object\n" +
+        "(default: recall where the model has its words, else passkey)",
+    ).choices(["recall", "passkey", "kv"]),
+  )
+  .addOption(new Option("--seed <n>", "same seed, same prompts").argParser(parseNumber({ integer: true })).default(1))
+  .option("--per-length", "scale by length / trained length at each length, not by the longest one's at all", false)
+  .option("--by-depth", "a table of depth × length for each scheme; with one scheme it is always shown", false)
+  .option("--svg <file>", "also draw the heat maps into this file")
+  .addOption(dtype())
+  .addOption(threads())
+  .addOption(json())
+  .addHelpText(
+    "after",
+    `
+Examples:
+  longspan needle
+  longspan needle --schemes none,yarn --lengths 256..8k --by-depth --svg needle.svg
+  longspan needle path/to/model --task passkey --lengths 1k,4k --probes 10 --json`,
+  )
+  .action((model, options) =>
+    runCommand(async (signal) => (await import("./needle.js")).needle(model, options, signal)),
   );
 
 program

@@ -27,6 +27,12 @@ export function parseLengths(text: string): number[] {
   return [...new Set(lengths)].sort((a, b) => a - b);
 }
 
+/** "0,50,100" percent: shares from 0 to 1, ascending. */
+export function parseShares(text: string): number[] {
+  const shares = text.split(",").map((part) => parseNumber({ max: 100 })(part) / 100);
+  return [...new Set(shares)].sort((a, b) => a - b);
+}
+
 /** A parser of numbers within bounds. */
 export function parseNumber({ min = 0, max = Number.POSITIVE_INFINITY, integer = false } = {}) {
   return (text: string): number => {

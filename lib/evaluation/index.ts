@@ -26,6 +26,15 @@ export {
   slidingWindow,
   trainedLength,
 } from "./perplexity.js";
+export {
+  defaultNeedleSchemes,
+  type NeedleOmission,
+  type NeedleOptions,
+  type NeedleProgress,
+  type NeedleResult,
+  type NeedleRow,
+  retrievalByDepth,
+} from "./needle.js";
 export { type LoopLag, peakMemory, watchLoopLag } from "./process.js";
 export {
   depths,
@@ -38,4 +47,6 @@ export {
 export { bestScheme, formatPerplexity, schemeFindings } from "./scheme-findings.js";
 export { schemeConfig, schemeSnippet } from "./scheme-snippet.js";
 export { type SchemeChoice, schemeFor, schemeNames, type SchemeSettings } from "./schemes.js";
+export { needleTask, type NeedleTaskName, needleTaskNames } from "./tasks/index.js";
+export type { NeedleProbe, NeedleTask, ProbeRequest } from "./tasks/task.js";
 export { longNet, type LongNetOptions, type LongNetResult, measureLongNet } from "./longnet.js";

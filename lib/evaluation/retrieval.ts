@@ -3,8 +3,8 @@
 // so that it retrieves without fault as long as RoPE lets it.
 import { ArgumentError } from "../errors.js";
 import type { Model } from "../model.js";
-import type { AttentionSettings, RopeScaling } from "../model-settings.js";
 import { randomNumbers } from "../random.js";
+import { type AnswerSettings, isAnswered } from "./answers.js";
 import type { EvaluationProgress } from "./perplexity.js";
 
 export interface Probe {
@@ -14,6 +14,9 @@ export interface Probe {
   /** Where the fact stands: 0 at the beginning, 1 right before the question. */
   depth: number;
 }
+
+/** A phrase of the language and its token ids: a vocabulary that agrees here is the constructed model's. */
+export const phrase = { text: "? alice zoe paris plate the", ids: [3, 5, 52, 53, 146, 147] };
 
 /** Token ids of the constructed model's vocabulary: [first, count]. */
 const names = [5, 48] as const;
@@ -56,23 +59,30 @@ function makeProbe(random: () => number, length: number, depth: number): Probe {
   return { ids, answer: answers[0]!, depth };
 }
 
+/** Random numbers of their own for each seed and length. */
+export function probeNumbers(seed: number, length: number): () => number {
+  return randomNumbers(seed * 1_000_003 + length);
+}
+
 /** `count` probes of `length` tokens, the depths in turn; the same seed gives the same probes everywhere. */
 export function retrievalProbes({
   length,
   count,
   seed = 1,
+  depths: wanted = depths,
 }: {
   length: number;
   count: number;
   seed?: number;
+  depths?: readonly number[];
 }): Probe[] {
   if (!Number.isInteger(length) || length < shortest)
     throw new ArgumentError(`retrievalProbes: length must be a whole number from ${shortest} on, got ${length}`, {
       op: "retrievalProbes",
       argument: "length",
     });
-  const random = randomNumbers(seed * 1_000_003 + length);
-  return Array.from({ length: count }, (_, i) => makeProbe(random, length, depths[i % depths.length]!));
+  const random = probeNumbers(seed, length);
+  return Array.from({ length: count }, (_, i) => makeProbe(random, length, wanted[i % wanted.length]!));
 }
 
 export interface RetrievalRow {
@@ -83,25 +93,8 @@ export interface RetrievalRow {
   probes: number;
 }
 
-export interface RetrievalOptions {
-  ropeScaling?: RopeScaling;
-  attention?: AttentionSettings;
+export interface RetrievalOptions extends AnswerSettings {
   onProgress?: (progress: EvaluationProgress) => void;
-  signal?: AbortSignal;
-}
-
-async function answers(model: Model, probe: Probe, options: RetrievalOptions): Promise<boolean> {
-  const { ropeScaling, attention, signal } = options;
-  const settings = { ...(ropeScaling !== undefined && { ropeScaling }), ...(attention && { attention }) };
-  const context = await model.createContext(settings);
-  try {
-    const logits = await model.forward(probe.ids, { cache: context, logits: "last", ...(signal && { signal }) });
-    const values = (await logits.data(signal ? { signal } : {})) as Float32Array;
-    logits.dispose();
-    return values.indexOf(Math.max(...values)) === probe.answer;
-  } finally {
-    await context.dispose();
-  }
 }
 
 /** One row per length of the probes, shortest first. */
@@ -114,7 +107,7 @@ export async function retrievalByLength(
   const results = new Map<number, { depth: number; right: boolean }[]>();
   let done = 0;
   for (const probe of [...probes].sort((a, b) => a.ids.length - b.ids.length)) {
-    const right = await answers(model, probe, options);
+    const right = await isAnswered(model, probe.ids, [probe.answer], options);
     const sameLength = results.get(probe.ids.length) ?? [];
     results.set(probe.ids.length, [...sameLength, { depth: probe.depth, right }]);
     done += probe.ids.length;

@@ -1,4 +1,5 @@
 // A page of plots: a headline, a row of figures in large type, the plots in columns, and notes.
+import { ink, muted } from "./colors.js";
 import { type LinePlot, plotElements, svgDocument, textRoom } from "./line-plot.js";
 import { boldMargin, linesAt, round, textAt, wrapText } from "./text.js";
 
@@ -18,9 +19,6 @@ export interface FigureSize {
   plotHeight?: number;
   columns?: number;
 }
-
-const ink = "#1c2733";
-const muted = "#5c6873";
 
 /** Pieces of the page under each other: each draws itself at a height and says how much it took. */
 class Page {

@@ -1,6 +1,7 @@
 // One line plot: title, axes, series with markers, each named at its end instead of in a legend box, and a caption that
 // says what is seen. Plain SVG text, no dependency.
 import { ArgumentError } from "../errors.js";
+import { grid, ink, muted } from "./colors.js";
 import { type Axis, type AxisOptions, makeAxis } from "./scale.js";
 import { boldMargin, escapeXml, fontFamily, linesAt, round, textAt, textWidth, wrapText } from "./text.js";
 
@@ -35,9 +36,6 @@ export interface PlotSize {
 export const palette = ["#c8442b", "#2c6fb3", "#2a8a62", "#8a5aa8", "#b8860b", "#4f5b66"];
 /** Dashes of the first series, of those that have the palette's colours again, and a third time. */
 const strokes = ["", "7 4", "2 3"];
-const ink = "#1c2733";
-const muted = "#5c6873";
-const grid = "#e4e8ec";
 const captionSize = 12.5;
 const nameSize = 13;
 const titleSize = 16;

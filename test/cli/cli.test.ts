@@ -1,29 +1,14 @@
 // The command as a user meets it: a child process, its two streams and its exit code. It runs the built dist/.
-import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
 import { fixture } from "../models/fixtures.js";
+import { longspan, startLongspan } from "./command.js";
 
-const main = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "longspan-cli-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-interface Outcome {
-  code: number | string | null;
-  stdout: string;
-  stderr: string;
-}
-function longspan(args: string[], environment: NodeJS.ProcessEnv = {}): Promise<Outcome> {
-  return new Promise((resolve) => {
-    const options = { env: { ...process.env, ...environment }, timeout: 55_000 };
-    execFile(process.execPath, [main, ...args], options, (error, stdout, stderr) =>
-      resolve({ code: error ? (error.signal ?? error.code ?? null) : 0, stdout, stderr }),
-    );
-  });
-}
 const file = (name: string, content: string | Uint8Array) => {
   const path = join(folder, name);
   writeFileSync(path, content);
@@ -35,7 +20,17 @@ describe("longspan --help", () => {
   it("names every command and the exit codes", async () => {
     const { code, stdout } = await longspan(["--help"]);
     expect(code).toBe(0);
-    for (const word of ["generate", "perplexity", "rope", "inspect", "doctor", "bench", "Exit codes", "Examples"])
+    for (const word of [
+      "generate",
+      "perplexity",
+      "rope",
+      "needle",
+      "inspect",
+      "doctor",
+      "bench",
+      "Exit codes",
+      "Examples",
+    ])
       expect(stdout).toContain(word);
   });
   it.each(["generate", "perplexity", "rope", "inspect"])("explains %s with examples", async (command) => {
@@ -201,30 +196,15 @@ describe("longspan inspect and doctor", () => {
 });
 
 describe("an interrupted command", () => {
-  const endOf = (child: ChildProcess) =>
-    new Promise<number | null>((resolve) => child.on("exit", (code) => resolve(code)));
-  const start = (args: string[]) => {
-    const child = spawn(process.execPath, [main, ...args], { stdio: ["ignore", "pipe", "pipe"] });
-    const out = { stdout: "", stderr: "" };
-    child.stdout.on("data", (data) => {
-      out.stdout += data;
-    });
-    child.stderr.on("data", (data) => {
-      out.stderr += data;
-    });
-    return { child, out };
-  };
   it("by Ctrl-C ends with 130 and keeps what it wrote", async () => {
-    const { child, out } = start(["generate", "-p", "The whale", "-n", "100k"]);
-    const ended = endOf(child);
+    const { child, out, ended } = startLongspan(["generate", "-p", "The whale", "-n", "100k"]);
     child.stdout.once("data", () => child.kill("SIGINT"));
     expect(await ended).toBe(130);
     expect(out.stdout).toMatch(/.\n$/);
     expect(out.stderr).toBe("longspan: interrupted\n");
   });
   it("by a pipe that closes ends quietly", async () => {
-    const { child, out } = start(["generate", "-p", "The whale", "-n", "100k"]);
-    const ended = endOf(child);
+    const { child, out, ended } = startLongspan(["generate", "-p", "The whale", "-n", "100k"]);
     child.stdout.once("data", () => child.stdout.destroy());
     expect(await ended).toBe(0);
     expect(out.stderr).toBe("");

@@ -4,6 +4,7 @@ import { spread } from "../../lib/plot/line-plot.js";
 import { figure, type LinePlot, linePlot } from "../../lib/plot/index.js";
 import { makeAxis } from "../../lib/plot/scale.js";
 import { textWidth, wrapText } from "../../lib/plot/text.js";
+import { expectTextsApart, expectWellFormed, texts } from "./svg.js";
 
 const plot: LinePlot = {
   title: 'Curves of <a> & "b"',
@@ -17,49 +18,20 @@ const plot: LinePlot = {
   caption: "What is measured, and what it means. ".repeat(8),
 };
 
-/** Every text with its box, by the estimate of widths that the layout itself uses. */
-function texts(svg: string) {
-  return [...svg.matchAll(/<text x="([-\d.]+)" y="([-\d.]+)" font-size="([\d.]+)"([^>]*)>([^<]*)</g)].map(
-    ([, x, y, size, style, content]) => {
-      const width = textWidth(
-        content!.replace(/&\w+;|&#\d+;/g, "&"),
-        Number(size),
-        style!.includes("bold") ? "bold" : "normal",
-      );
-      const shift = style!.includes('"middle"') ? width / 2 : style!.includes('"end"') ? width : 0;
-      const left = Number(x) - shift;
-      return { content: content!, left, right: left + width, top: Number(y) - 0.8 * Number(size), bottom: Number(y) };
-    },
-  );
-}
-
 describe("linePlot", () => {
   it("is one well-formed document with escaped text", () => {
     const svg = linePlot(plot);
-    expect(svg).toMatch(/^<svg xmlns="http:\/\/www\.w3\.org\/2000\/svg" .*<\/svg>\n$/s);
     expect(svg).toContain("<title>Curves of &lt;a&gt; &amp; &quot;b&quot;</title>");
-    expect(svg).not.toMatch(/NaN|undefined|Infinity/);
-    const open: string[] = [];
-    for (const [, close, name, self] of svg.matchAll(/<(\/?)(\w+)[^>]*?(\/?)>/g))
-      if (close) expect(open.pop()).toBe(name);
-      else if (!self) open.push(name!);
-    expect(open).toEqual([]);
+    expectWellFormed(svg);
   });
   it.each([
     [520, 420],
     [720, 460],
     [1000, 700],
   ])("keeps texts apart and inside at %d by %d", (width, height) => {
-    const boxes = texts(linePlot(plot, { width, height }));
-    expect(boxes.length).toBeGreaterThan(10);
-    for (const box of boxes) {
-      expect(box.left, box.content).toBeGreaterThanOrEqual(-24);
-      expect(box.right, box.content).toBeLessThanOrEqual(width - 24);
-      expect(box.bottom, box.content).toBeLessThanOrEqual(height - 24);
-      for (const other of boxes)
-        if (box !== other && box.left < other.right && other.left < box.right)
-          expect(box.top >= other.bottom || other.top >= box.bottom, `${box.content} | ${other.content}`).toBe(true);
-    }
+    const svg = linePlot(plot, { width, height });
+    expect(texts(svg).length).toBeGreaterThan(10);
+    expectTextsApart(svg, { width, height });
   });
   it("tells eighteen lines apart, by colour and dashes, and their names do not touch", () => {
     const names = Array.from({ length: 18 }, (_, i) => `scheme-${i + 1}`);
