@@ -62,6 +62,7 @@ export {
   type DistanceRegion,
   type DistanceTable,
   type GgufPositions,
+  type LayerPositions,
   type Placement,
   positions,
   type QueryScale,

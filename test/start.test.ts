@@ -31,7 +31,7 @@ describe("the book of npm start", () => {
 describe("the report of npm start", () => {
   const machine = { processor: "A processor", threads: 2, isa: "avx2" };
   const rows = [256, 8192].map((length) => ({ length, accuracy: 256 / length }));
-  const retrieval = { series: [{ name: "plain RoPE", rows }], probesPerLength: 20, trained: 256 };
+  const retrieval = { series: [{ name: "plain RoPE", rows }], probesPerLength: 20, trained: 256, longest: 8192 };
 
   it("shows retrieval alone where there is no book", async () => {
     const { drawReport } = await import(script("start/report.mjs"));
@@ -60,6 +60,7 @@ describe("the report of npm start", () => {
     });
     expect(svg).toContain("A model trained on 256 tokens at a time reads all 3,000 tokens of A Book");
     expect(svg).toContain("and &lt;then&gt;");
+    expect(svg).toContain("plain RoPE from 512 on.");
     expect(svg).not.toMatch(/NaN|undefined/);
   });
 });

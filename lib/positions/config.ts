@@ -5,7 +5,7 @@ import { ropeLayout, type RopeLayout } from "./layouts.js";
 import { type ParameterFault, type Rotary, SchemeParameters } from "./scheme.js";
 import { positionScheme } from "./schemes.js";
 
-type Values = Readonly<Record<string, unknown>>;
+export type Values = Readonly<Record<string, unknown>>;
 
 export interface RopeConfig {
   ropeType: string;
@@ -16,7 +16,7 @@ export interface RopeConfig {
   parameters: Values;
 }
 
-function isObject(value: unknown): value is Values {
+export function isObject(value: unknown): value is Values {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 

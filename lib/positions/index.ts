@@ -11,6 +11,7 @@ import { dynamic, qwenDynamic } from "./dynamic.js";
 import { fire } from "./fire.js";
 import { fromGguf } from "./gguf.js";
 import { giraffe } from "./giraffe.js";
+import { hwfa, layersFromConfig } from "./layers.js";
 import { kerple } from "./kerple.js";
 import { ggufLayout, halfToInterleaved, interleavedToHalf, ropeLayout } from "./layouts.js";
 import { hierarchical, learnedRows, resampled } from "./learned.js";
@@ -46,6 +47,7 @@ export type { RemappedRotary } from "./rerope.js";
 export type { DistanceTable } from "./distance-table.js";
 export type { GgufPositions } from "./gguf.js";
 export type { RopeLayout } from "./layouts.js";
+export type { HwfaOptions, LayerPositions } from "./layers.js";
 export type { QueryScale } from "./logit-scale.js";
 export {
   isLengthDependent,
@@ -107,6 +109,8 @@ export const positions = {
   randomPositions,
   randomPadding,
   fromConfig,
+  layersFromConfig,
+  hwfa,
   fromGguf,
   ropeLayout,
   ggufLayout,

@@ -5,13 +5,11 @@ import { cpus } from "node:os";
 import { join, relative } from "node:path";
 import { loadModel, machine, memory } from "longspan";
 import {
-  linearScaling,
   peakMemory,
   perplexityByLength,
-  plainRope,
   retrievalByLength,
   retrievalProbes,
-  slidingWindow,
+  schemeFor,
   trainedLength,
   watchLoopLag,
 } from "longspan/evaluation";
@@ -24,6 +22,8 @@ const heldOutTokens = 16_384; // of the held-out text: what refs of other implem
 const writtenTokens = 120;
 const retrievalLengths = [256, 512, 1024, 2048, 4096, 8192];
 const probesPerLength = 20;
+const predicting = ["none", "linear", "ntk", "yarn", "rerope", "window", "sinks"];
+const finding = ["none", "linear", "ntk", "yarn", "rerope", "window"];
 
 function describeMachine() {
   const { isa, isas, threads, nativeBFloat16 } = machine();
@@ -140,9 +140,17 @@ async function continueText(context, signal) {
   return { text, tokensPerSecond: (completionTokens * 1000) / (performance.now() - begun) };
 }
 
+/** A position scheme, scaled at each length by how much longer than the trained length that is. */
+function methodOf(model, name) {
+  const trained = trainedLength(model);
+  const { title, at } = schemeFor(model, name);
+  const ropeScaling = (factor) => at(factor * trained).ropeScaling;
+  return { name: title, ropeScaling, attention: at(trained).attention };
+}
+
 async function measurePerplexity(model, book, signal) {
   const trained = trainedLength(model);
-  const methods = [plainRope, linearScaling, slidingWindow(Math.floor(trained / 2))];
+  const methods = predicting.map((name) => methodOf(model, name));
   const tokens = (await tokensOf(model, book.heldOut)).subarray(0, heldOutTokens);
   const lengths = [1, 2, 4, 8, 16].map((factor) => factor * trained).filter((length) => length <= tokens.length);
   heading(
@@ -177,20 +185,24 @@ async function measureRetrieval(signal) {
   const trained = trainedLength(model);
   heading(`Finding one fact among noise (a model written by hand for it, trained length ${trained})`);
   const probes = retrievalLengths.flatMap((length) => retrievalProbes({ length, count: probesPerLength }));
-  const methods = [plainRope, slidingWindow(Math.floor(trained / 2))];
+  const schemes = finding.map((name) => schemeFor(model, name));
+  const longest = retrievalLengths.at(-1);
   const bar = progress("asking");
   try {
     const series = [];
-    for (const { name, attention } of methods) {
-      const onProgress = ({ done, total }) => bar.update(done + series.length * total, methods.length * total);
-      series.push({ name, rows: await retrievalByLength(model, probes, { attention, onProgress, signal }) });
+    for (const { title, at } of schemes) {
+      const onProgress = ({ done, total }) => bar.update(done + series.length * total, schemes.length * total);
+      series.push({
+        name: title,
+        rows: await retrievalByLength(model, probes, { ...at(longest), onProgress, signal }),
+      });
     }
     bar.stop();
     table(
       ["tokens", ...retrievalLengths.map(count)],
       series.map(({ name, rows }) => [name, ...rows.map(({ accuracy }) => `${Math.round(100 * accuracy)} %`)]),
     );
-    return { series, probesPerLength, trained };
+    return { series, probesPerLength, trained, longest };
   } finally {
     bar.stop();
     await model.dispose();

@@ -1,6 +1,7 @@
 // longspan-report.svg: what was measured, and what it means, on one page.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { schemeFindings } from "longspan/evaluation";
 import { figure, palette } from "longspan/plot";
 import { root } from "../tree.mjs";
 import { count } from "./show.mjs";
@@ -9,34 +10,48 @@ const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
 const percent = (share) => `${Math.round(100 * share)} %`;
 
 const methods = [];
-/** The same method has the same colour in every plot. */
-function colorOf(name) {
+/** The same method has the same colour, and dash, in every plot. */
+function styleOf(name) {
   if (!methods.includes(name)) methods.push(name);
-  return palette[methods.indexOf(name) % palette.length];
+  const at = methods.indexOf(name);
+  return { color: palette[at % palette.length], dashed: at >= palette.length };
+}
+
+/** What the numbers say, in sentences. */
+function findings(names, rows, lengths, trainedLength) {
+  const curves = names.map((name) => ({
+    scheme: name === "plain RoPE" ? "none" : name,
+    values: rows.filter(({ method }) => method === name),
+  }));
+  return schemeFindings({ curves, lengths, trainedLength })
+    .join(" ")
+    .replace(/\bnone\b/g, "plain RoPE");
 }
 
 function perplexityPlot({ rows, lengths, trained, methods: names, tokens, unseen }) {
   const text = unseen ? "the book's last 8 %, which the model was not trained on" : "the text's last 8 %";
   return {
-    title: "Prediction gets worse beyond the trained length, unless attention is kept local",
+    title: "Trained short, tested long: prediction by length, for several position schemes",
     y: { label: "perplexity: lower is better (logarithmic)", scale: "log" },
     x: { label: "tokens per window (trained length ×1 to ×16)", scale: "log", ticks: lengths, format: count },
     marks: [{ x: trained, label: `trained length, ${trained}` }],
     series: names.map((name) => ({
       name,
-      color: colorOf(name),
+      ...styleOf(name),
       points: rows.filter(({ method }) => method === name).map(({ length, perplexity }) => [length, perplexity]),
     })),
     caption:
       `Measured on ${count(tokens)} tokens of ${text}, cut into windows; each token is predicted from those before it in its window. ` +
-      "Plain RoPE meets distances it never saw and fails more the longer the window. Linear scaling squeezes positions into the trained range: " +
-      "without fine-tuning that blurs near ones as well. A window keeps every distance familiar, at the price that nothing older is used directly.",
+      "Linear, NTK and YaRN are scaled by window / trained length, without fine-tuning. Window, sinks and ReRoPE keep all distances within the trained ones. " +
+      findings(names, rows, lengths, trained),
   };
 }
 
-function retrievalPlot({ series, probesPerLength, trained }) {
+const shares = (series) => series.map(({ name, rows }) => `${name} ${percent(rows.at(-1).accuracy)}`).join(", ");
+
+function retrievalPlot({ series, probesPerLength, trained, longest }) {
   return {
-    title: "Finding one fact: certain within the trained length, rare far beyond it",
+    title: "Finding one fact in a text longer than the trained length",
     y: {
       label: "share of questions answered rightly",
       min: 0,
@@ -53,13 +68,14 @@ function retrievalPlot({ series, probesPerLength, trained }) {
     marks: [{ x: trained, label: `trained length, ${trained}` }],
     series: series.map(({ name, rows }) => ({
       name,
-      color: colorOf(name),
+      ...styleOf(name),
       points: rows.map(({ length, accuracy }) => [length, accuracy]),
     })),
     caption:
       `${probesPerLength} questions at each length, the fact at five depths in turn, four other facts beside it. The model has two layers whose ` +
-      "weights were written by hand to look a name up, so only positions can go wrong: over long distances RoPE's rotations fall out of step. " +
-      "The window that keeps prediction good does not help here: what has left it cannot be found. Right answers far out are facts close to the question.",
+      "weights were written by hand to look a name up, so only positions can go wrong. " +
+      `Schemes are scaled for ${count(longest)} tokens at every length. Found at ${count(longest)}: ${shares(series)}. ` +
+      "What has left a window cannot be found, however well the window predicts: right answers there are facts close to the question.",
   };
 }
 
@@ -140,6 +156,6 @@ export function drawReport({ machine, reading, perplexity, retrieval, peakBytes 
       ],
       footer,
     },
-    { plotHeight: 470 },
+    { plotHeight: 540 },
   );
 }

@@ -158,6 +158,16 @@ describe("books", () => {
       "Self-Extend in a window",
       { ropeScaling: { rope_type: "self_extend", window_size: 8 }, attention: { window: 70 } },
     ],
+    ["linear scaling", { ropeScaling: { type: "linear", factor: 3 } }],
+    ["NTK", { ropeScaling: { rope_type: "ntk", factor: 3 } }],
+    ["YaRN", { ropeScaling: { rope_type: "yarn", factor: 4 } }],
+    [
+      "YaRN and log-n",
+      { ropeScaling: { type: "yarn", factor: 4 }, attention: { queryScale: positions.logN({ trainedLength: 9 }) } },
+    ],
+    ["Llama 3", { ropeScaling: { rope_type: "llama3", factor: 8, low_freq_factor: 1, high_freq_factor: 4 } }],
+    ["p-RoPE", { ropeScaling: { rope_type: "proportional", partial_rotary_factor: 0.5 } }],
+    ["Giraffe", { ropeScaling: { rope_type: "giraffe", power: 0.3 } }],
     ["ReRoPE in bfloat16 keys", { ropeScaling: { rope_type: "rerope", window: 33 }, kvDtype: "bfloat16" }],
   ])("decodes with %s as it reads", async (_, options) => {
     await using context = await model.createContext(options);
