@@ -145,7 +145,11 @@ struct Slabs {
   std::vector<void*> slabs;
   KVCacheView view;
   explicit Slabs(const Case& c, int64_t keys) {
-    view = {nullptr, c.cacheDType, c.numKVHeads, c.headDim, c.valueDim, c.seqLenKV};
+    view.dtype = c.cacheDType;
+    view.numKVHeads = c.numKVHeads, view.headDim = c.headDim, view.valueDim = c.valueDim;
+    view.length = c.seqLenKV;
+    view.keySets = 1 + c.seqLenKV % 2;  // odd lengths: beside another set, before or after the one that is read
+    view.keySet = view.keySets == 2 ? int(c.seqLenKV / 2 % 2) : 0;
     for (int64_t i = 0; i < view.numSlabs(keys); ++i) {
       slabs.push_back(std::aligned_alloc(64, view.slabBytes()));
       std::memset(slabs.back(), 0, view.slabBytes());
@@ -163,6 +167,12 @@ TensorView rowsFrom(TensorView view, int64_t first, int64_t count) {
   return view;
 }
 
+// What goes into both sets of keys: the given ones where they are read, NaN elsewhere
+CacheAppendArgs appended(const KVCacheView& view, int64_t position, const TensorView& k, const TensorView& v,
+                         const TensorView& bad) {
+  return view.keySet == 1 ? CacheAppendArgs{view, position, bad, v, k} : CacheAppendArgs{view, position, k, v, bad};
+}
+
 // In three pieces, after a token of NaN at the end and another past it (left over from a longer past).
 void append(const Backend& backend, Slabs& slabs, const Case& c, const TestTensor& k, const TestTensor& v,
             Parallel& parallel) {
@@ -171,13 +181,18 @@ void append(const Backend& backend, Slabs& slabs, const Case& c, const TestTenso
     for (int d = 0; d < c.headDim; ++d) badKey.set(0, 0, h, d, nan);
     for (int d = 0; d < c.valueDim; ++d) badValue.set(0, 0, h, d, nan);
   }
+  TestTensor bad(c.dtype, {1, c.seqLenKV, c.numKVHeads, c.headDim});
+  for (int64_t i = 0; i < c.seqLenKV; ++i)
+    for (int h = 0; h < c.numKVHeads; ++h)
+      for (int d = 0; d < c.headDim; ++d) bad.set(0, i, h, d, nan);
   for (int64_t position : {c.seqLenKV - 1, c.seqLenKV, c.seqLenKV + 1})
-    backend.cacheAppend({slabs.view, position, badKey.view, badValue.view}, parallel);
+    backend.cacheAppend({slabs.view, position, badKey.view, badValue.view, badKey.view}, parallel);
   int64_t cuts[] = {0, c.seqLenKV / 3, c.seqLenKV - c.seqLenKV / 5, c.seqLenKV};
   for (int i : {1, 0, 2})
-    backend.cacheAppend({slabs.view, cuts[i], rowsFrom(k.view, cuts[i], cuts[i + 1] - cuts[i]),
-                         rowsFrom(v.view, cuts[i], cuts[i + 1] - cuts[i])},
-                        parallel);
+    backend.cacheAppend(
+        appended(slabs.view, cuts[i], rowsFrom(k.view, cuts[i], cuts[i + 1] - cuts[i]),
+                 rowsFrom(v.view, cuts[i], cuts[i + 1] - cuts[i]), rowsFrom(bad.view, cuts[i], cuts[i + 1] - cuts[i])),
+        parallel);
 }
 
 struct Errors {
