@@ -187,12 +187,17 @@ void attendTile(const AttentionArgs& args, const FlashPlan& plan, const FlashIte
   int perHead = s.rows.positions.count;  // heads share the cover where subtiles hold one head each
   int heads = perHead % subtileRows == 0 ? plan.headsPerItem : 1, numSubtiles = ceilDiv(s.rows.count, subtileRows);
   s.needed = 0;
+  int numBlocks = 0;
   for (int n = 0; n < numSubtiles; n += heads) {  // first what is seen: only that is packed
     FlashCover& cover = s.look(n / heads);
     coverSubtile(plan, pattern, walk, int64_t(n / heads) * subtileRows, keys, s, cover);
-    for (int i = 0; i < cover.numSegments; ++i) s.needed |= groupsOf(cover.segments[i]);
+    for (int i = 0; i < cover.numSegments; ++i) {
+      s.needed |= groupsOf(cover.segments[i]);
+      numBlocks += (cover.segments[i].endBlock - cover.segments[i].firstBlock) * heads;
+    }
   }
   if (!s.needed) return;
+  s.ahead.spread(numBlocks);
   packTile<Products>(args, plan, item, keys, s);
   for (int n = 0; n < numSubtiles; ++n) {
     int64_t row = n % heads * int64_t(perHead) + n / heads * subtileRows;
@@ -204,12 +209,26 @@ void attendTile(const AttentionArgs& args, const FlashPlan& plan, const FlashIte
   }
 }
 
+// The groups of the tile that some query sees; all where queries see runs of keys
+uint32_t seenGroups(const Pattern& pattern, const PatternWalk& walk, const Rows& queries, const Rows& keys) {
+  if (walk.ranges || pattern.kind == Pattern::Kind::Buckets) return ~0u;
+  Cover all = walk.cover(pattern, queries, keys);
+  if (all != Cover::Partial) return all == Cover::Full ? ~0u : 0;
+  uint32_t seen = 0;
+  for (int i = 0; i < keys.count; i += keysPerGroup) {
+    Rows group = keys.part(i, longspan::minOf(keysPerGroup, keys.count - i));
+    seen |= uint32_t(walk.cover(pattern, queries, group) != Cover::None) << i / keysPerGroup;
+  }
+  return seen;
+}
+
 LONGSPAN_INLINE FlashAhead lookAhead(const AttentionArgs& args, const FlashPlan& plan, const FlashItem& item,
+                                     const Pattern& pattern, const PatternWalk& walk, const Rows& queries,
                                      const Rows& rows, int numFetches) {
   const TensorView &k = args.k, &v = args.v;
-  if (args.cache.slabs) return {nullptr, nullptr, 0, 0, 0, 0, rows, 0, 0};  // the hardware follows its one stream
+  if (args.cache.slabs) return {nullptr, nullptr, 0, 0, 0, 0, rows, 0, 0, 0};  // the hardware follows its one stream
   BatchBase base = batchBase(args, item.batch);
-  if (base.pages) return {nullptr, nullptr, 0, 0, 0, 0, rows, 0, 0};
+  if (base.pages || !rows.count) return {nullptr, nullptr, 0, 0, 0, 0, rows, 0, 0, 0};
   int64_t size = k.dtype == DType::Float32 ? 4 : 2;
   return {k.as<char>() + (base.k + item.kvHead * k.strides[2]) * size,
           v.as<char>() + (base.v + item.kvHead * v.strides[2]) * size,
@@ -218,6 +237,7 @@ LONGSPAN_INLINE FlashAhead lookAhead(const AttentionArgs& args, const FlashPlan&
           k.strides[3] == 1 ? plan.headDim * size : 0,
           v.strides[3] == 1 ? plan.valueDim * size : 0,
           rows,
+          seenGroups(pattern, walk, queries, rows),
           0,
           longspan::ceilDiv(rows.count, numFetches)};
 }
@@ -265,12 +285,12 @@ bool attendItem(const AttentionArgs& args, const FlashPlan& plan, const FlashIte
   if (!s.rows.count) return false;
   FlashKeys tiles(plan, item, pattern, walk, s);
   Rows keys = tiles.take();
-  s.ahead = lookAhead(args, plan, item, keys, longspan::ceilDiv(s.rows.count, lanes));
+  s.ahead = lookAhead(args, plan, item, pattern, walk, s.rows.positions, keys, longspan::ceilDiv(s.rows.count, lanes));
   withDType<Products>(args.q.dtype, [&]<class T>(T*) { packTileQueries<Products, T>(args, plan, item.batch, s); });
   int numBlocks = longspan::ceilDiv(s.rows.count, subtileRows) * FlashCover::maxBlocks;
   for (; keys.count > 0; keys = s.ahead.rows) {
     if (parallel.cancelled()) return false;
-    s.ahead = lookAhead(args, plan, item, tiles.take(), numBlocks);
+    s.ahead = lookAhead(args, plan, item, pattern, walk, s.rows.positions, tiles.take(), numBlocks);
     attendTile<Products>(args, plan, item, pattern, walk, keys, s);
   }
   clearUnbegun(plan, s);

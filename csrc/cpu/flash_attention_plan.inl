@@ -2,6 +2,7 @@
 // keeps in the scratch of its thread. Everything follows from lengths alone, never from the number of threads.
 
 constexpr int tileKV = 192;       // a multiple of keysPerBlock, of 8 and of lanes; 96 and 384 were slower
+constexpr int keysPerGroup = 8;   // packed together, or not at all
 constexpr int rowsPerItem = 512;  // query rows that share one packed K/V tile; packing costs 4 % then
 constexpr int fewItems = 16;      // enough for a slice of a sum: the next one follows
 constexpr int enoughItems = 64;   // below it smaller tiles, down to leastRows, then parts of the keys; fits 16 threads
@@ -135,19 +136,26 @@ struct FlashRows {
 };
 
 // The rows of K and V that are packed next. In [seq, heads, dim] they are a page or two apart, so that no hardware
-// prefetcher follows; a few are asked for before each block of products.
+// prefetcher follows; a few are asked for before each block of products, so that all are when the last one is done.
 struct FlashAhead {
   const char *k, *v;
   int64_t kStride, vStride;  // bytes from row to row
   int64_t kBytes, vBytes;    // of a row
   Rows rows;
+  uint32_t needed;  // groups of them that some row will see
   int at, perBlock;
   LONGSPAN_INLINE void fetch() {
-    for (int end = longspan::minOf(at + perBlock, rows.count); at < end; ++at) {
+    for (int left = perBlock; left > 0 && at < rows.count; ++at) {
+      if (!(needed >> at / keysPerGroup & 1)) continue;
       const char *key = k + rows[at] * kStride, *value = v + rows[at] * vStride;
       for (int64_t i = 0; i < kBytes; i += 64) __builtin_prefetch(key + i, 0, 2);
       for (int64_t i = 0; i < vBytes; i += 64) __builtin_prefetch(value + i, 0, 2);
+      --left;
     }
+  }
+  // The rest within so many blocks of products
+  LONGSPAN_INLINE void spread(int numBlocks) {
+    perBlock = longspan::ceilDiv(__builtin_popcount(needed) * keysPerGroup, longspan::maxOf(numBlocks, 1));
   }
 };
 
@@ -169,7 +177,6 @@ struct FlashView {  // of one subtile on one key tile
   uint64_t words[tileKV];   // which rows of the subtile see a key
   uint64_t selves[tileKV];  // which row of the subtile is the key's own query
 };
-constexpr int keysPerGroup = 8;  // packed together, or not at all
 static_assert(tileKV / keysPerGroup < 32);
 
 struct FlashScratch {
