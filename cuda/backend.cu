@@ -1,6 +1,7 @@
 // longspan_cuda.so: the CUDA side of the backend table and its C boundary (csrc/core/plugin.h). The runtime is linked
 // in statically, so that without a driver the file still loads and says what is missing.
 #include <cstdio>
+#include <cstring>
 
 #include "../csrc/core/plugin.h"
 #include "kernels.h"
@@ -8,14 +9,77 @@
 namespace longspan::cuda {
 namespace {
 
-thread_local char lastError[256];
+constexpr int maxDevices = 64;
+constexpr size_t stagingBytes = 4 << 20;
+
+thread_local char lastError[512];
+thread_local bool lackedMemory = false;
+thread_local int inUse = 0;
+
+struct Device {
+  cudaStream_t stream = nullptr;
+  int processors = 0, sharedBytes = 0;
+  unsigned char* staging[2] = {};  // pinned: transfers go through them in turn
+  cudaEvent_t staged[2] = {};      // the device has taken what the staging held
+};
+Device devices[maxDevices];
 
 int countDevices() {
   int count = 0;
-  return succeeded(cudaGetDeviceCount(&count), "looking for a CUDA device") ? count : 0;
+  if (!succeeded(cudaGetDeviceCount(&count), "looking for a CUDA device")) return 0;
+  return count < maxDevices ? count : maxDevices;
 }
 
 bool hasDevice() { return countDevices() > 0; }
+
+bool prepare(Device& device, int index) {
+  cudaMemPool_t pool;
+  uint64_t keep = UINT64_MAX;  // freed memory stays with us: the next allocation is then quick
+  return succeeded(cudaDeviceGetAttribute(&device.processors, cudaDevAttrMultiProcessorCount, index), "a device") &&
+         succeeded(cudaDeviceGetAttribute(&device.sharedBytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, index),
+                   "a device") &&
+         succeeded(cudaDeviceGetDefaultMemPool(&pool, index), "the memory pool of a device") &&
+         succeeded(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep), "the pool of a device") &&
+         succeeded(cudaHostAlloc(reinterpret_cast<void**>(&device.staging[0]), stagingBytes, 0), "pinned memory") &&
+         succeeded(cudaHostAlloc(reinterpret_cast<void**>(&device.staging[1]), stagingBytes, 0), "pinned memory") &&
+         succeeded(cudaEventCreateWithFlags(&device.staged[0], cudaEventDisableTiming), "an event") &&
+         succeeded(cudaEventCreateWithFlags(&device.staged[1], cudaEventDisableTiming), "an event") &&
+         succeeded(cudaStreamCreateWithFlags(&device.stream, cudaStreamNonBlocking), "the stream of a device");
+}
+
+int use(int index) {
+  if (!succeeded(cudaSetDevice(index), "choosing a device")) return 1;
+  inUse = index;
+  return 0;
+}
+// Not at the same time on two threads: the host calls it once per device before anything else
+int open(int index) { return use(index) != 0 || (!devices[index].stream && !prepare(devices[index], index)); }
+
+void* allocate(int index, size_t bytes) {
+  void* data = nullptr;
+  if (use(index) != 0) return nullptr;
+  return succeeded(cudaMallocAsync(&data, bytes ? bytes : 1, devices[index].stream), "device memory") ? data : nullptr;
+}
+void release(int index, void* data) {  // whatever thread lets go of it last
+  int before = inUse;
+  if (use(index) == 0) cudaFreeAsync(data, devices[index].stream);
+  if (before != index) use(before);
+}
+int freeBytes(int index, size_t* available, size_t* total) {
+  return use(index) != 0 || !succeeded(cudaMemGetInfo(available, total), "asking for free device memory");
+}
+int upload(void* to, const void* from, size_t bytes) { return !copyToDevice(to, from, bytes); }
+int download(void* to, const void* from, size_t bytes) { return !copyToHost(to, from, bytes); }
+int zero(void* data, size_t bytes) { return !succeeded(cudaMemsetAsync(data, 0, bytes, stream()), "zeroing"); }
+int synchronise() { return !succeeded(cudaStreamSynchronize(stream()), "waiting for the device"); }
+const char* error(int* outOfMemory) {
+  *outOfMemory = lackedMemory;
+  return lastError;
+}
+void clearError() {
+  lastError[0] = '\0';
+  lackedMemory = false;
+}
 
 constexpr Backend table = {
     .name = "cuda",
@@ -23,6 +87,8 @@ constexpr Backend table = {
     .nativeBFloat16 = true,
     .rope = rope,
 };
+constexpr DeviceCalls calls = {open,     use,  allocate,    release, freeBytes, upload,
+                               download, zero, synchronise, error,   clearError};
 
 }  // namespace
 
@@ -30,8 +96,50 @@ void keepError(const char* text) { snprintf(lastError, sizeof lastError, "%s", t
 
 bool succeeded(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return true;
+  cudaGetLastError();  // so that the next call is not told of this one
+  lackedMemory = status == cudaErrorMemoryAllocation;
   snprintf(lastError, sizeof lastError, "%s: %s (%s)", what, cudaGetErrorString(status), cudaGetErrorName(status));
   return false;
+}
+
+cudaStream_t stream() { return devices[inUse].stream; }
+int numProcessors() { return devices[inUse].processors; }
+size_t maxSharedBytes() { return size_t(devices[inUse].sharedBytes); }
+
+Scratch::Scratch(size_t bytes) {
+  if (!succeeded(cudaMallocAsync(&data_, bytes ? bytes : 1, stream()), "scratch memory of a kernel")) data_ = nullptr;
+}
+Scratch::~Scratch() {
+  if (data_) cudaFreeAsync(data_, stream());
+}
+
+bool copyToDevice(void* to, const void* from, size_t bytes) {
+  Device& device = devices[inUse];
+  for (size_t at = 0, turn = 0; at < bytes; at += stagingBytes, turn ^= 1) {
+    const size_t part = bytes - at < stagingBytes ? bytes - at : stagingBytes;
+    if (!succeeded(cudaEventSynchronize(device.staged[turn]), "waiting for a transfer")) return false;
+    memcpy(device.staging[turn], static_cast<const char*>(from) + at, part);
+    if (!succeeded(cudaMemcpyAsync(static_cast<char*>(to) + at, device.staging[turn], part, cudaMemcpyHostToDevice,
+                                   device.stream),
+                   "to the device") ||
+        !succeeded(cudaEventRecord(device.staged[turn], device.stream), "to the device"))
+      return false;
+  }
+  return true;
+}
+
+bool copyToHost(void* to, const void* from, size_t bytes) {
+  Device& device = devices[inUse];
+  for (size_t at = 0; at < bytes; at += stagingBytes) {
+    const size_t part = bytes - at < stagingBytes ? bytes - at : stagingBytes;
+    if (!succeeded(cudaMemcpyAsync(device.staging[0], static_cast<const char*>(from) + at, part, cudaMemcpyDeviceToHost,
+                                   device.stream),
+                   "from the device") ||
+        !succeeded(cudaStreamSynchronize(device.stream), "from the device"))
+      return false;
+    memcpy(static_cast<char*>(to) + at, device.staging[0], part);
+  }
+  return true;
 }
 
 }  // namespace longspan::cuda
@@ -42,6 +150,7 @@ using namespace longspan;
 LONGSPAN_EXPORT uint64_t longspanPluginVersion() { return pluginVersion; }
 
 LONGSPAN_EXPORT const Backend* longspanBackend() { return &cuda::table; }
+LONGSPAN_EXPORT const DeviceCalls* longspanDeviceCalls() { return &cuda::calls; }
 
 LONGSPAN_EXPORT int longspanDeviceCount() {
   const int count = cuda::countDevices();
@@ -57,6 +166,11 @@ LONGSPAN_EXPORT int longspanDescribeDevice(int device, char* text, size_t size) 
       !cuda::succeeded(cudaRuntimeGetVersion(&runtime), "asking for the runtime's version")) {
     return 1;
   }
+  if (properties.major < 8) {
+    snprintf(cuda::lastError, sizeof cuda::lastError, "%s is sm_%d%d; kernels are for sm_80 and later", properties.name,
+             properties.major, properties.minor);
+    return 1;
+  }
   const double gibibytes = double(properties.totalGlobalMem) / double(1 << 30);
   snprintf(text, size, "%s, sm_%d%d, %.1f GiB, driver %d.%d, runtime %d.%d", properties.name, properties.major,
            properties.minor, gibibytes, driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
@@ -64,10 +178,3 @@ LONGSPAN_EXPORT int longspanDescribeDevice(int device, char* text, size_t size) 
 }
 
 LONGSPAN_EXPORT const char* longspanError() { return cuda::lastError; }
-
-LONGSPAN_EXPORT int longspanRope(const RopeArgs* args) {
-  cuda::lastError[0] = '\0';
-  Parallel none;
-  cuda::rope(*args, none);
-  return cuda::lastError[0] ? 1 : 0;
-}

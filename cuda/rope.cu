@@ -1,10 +1,8 @@
 // Rotary position embedding (Su et al. 2021), as csrc/cpu/rope.inl: angles are positions times frequencies in float64,
 // reduced before the sine, so that position 1,000,000 is as right as position 1. One block a token: its threads make
 // the table of sines and cosines once and turn every head with it.
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-
-#include "kernels.h"
+#include "launch.cuh"
+#include "numbers.cuh"
 
 namespace longspan::cuda {
 namespace {
@@ -24,24 +22,6 @@ struct Launch {
   double positionStep, positionOffset;
   double frequencies[maxFrequencies];
 };
-
-__device__ float toFloat(float x) { return x; }
-__device__ float toFloat(__half x) { return __half2float(x); }
-__device__ float toFloat(__nv_bfloat16 x) { return __bfloat162float(x); }
-template <class T>
-__device__ T fromFloat(float x);
-template <>
-__device__ float fromFloat<float>(float x) {
-  return x;
-}
-template <>
-__device__ __half fromFloat<__half>(float x) {
-  return __float2half_rn(x);
-}
-template <>
-__device__ __nv_bfloat16 fromFloat<__nv_bfloat16>(float x) {
-  return __float2bfloat16_rn(x);
-}
 
 __device__ void fillTable(const Launch& launch, int32_t position, float* cosines, float* sines) {
   for (int i = threadIdx.x; i < launch.numFrequencies; i += threads) {
@@ -113,22 +93,10 @@ void rope(const RopeArgs& args, Parallel&) {
   if (tokens == 0 || args.x.shape[2] == 0 || args.x.shape[3] == 0) return;
   if (args.numFrequencies > maxFrequencies) return keepError("rope: more than 256 frequencies");
   if (tokens > 0x7fffffff) return keepError("rope: more than 2^31 - 1 tokens in one call");
-  const Launch launch = describe(args);
-  const unsigned blocks = unsigned(tokens);
-  switch (args.x.dtype) {
-    case DType::Float32:
-      ropeToken<float><<<blocks, threads, 0, stream()>>>(launch);
-      break;
-    case DType::Float16:
-      ropeToken<__half><<<blocks, threads, 0, stream()>>>(launch);
-      break;
-    case DType::BFloat16:
-      ropeToken<__nv_bfloat16><<<blocks, threads, 0, stream()>>>(launch);
-      break;
-    default:
-      return keepError("rope: expected float32, float16 or bfloat16");
-  }
-  succeeded(cudaGetLastError(), "rope");
+  const Launch description = describe(args);
+  forFloat("rope: expected float32, float16 or bfloat16", args.x.dtype, [&](auto type) {
+    launch("rope", ropeToken<decltype(type)>, unsigned(tokens), threads, 0, description);
+  });
 }
 
 }  // namespace longspan::cuda

@@ -3,6 +3,8 @@
 #include <dlfcn.h>
 #include <unistd.h>
 
+#include <cstdlib>
+
 namespace longspan {
 namespace {
 
@@ -26,10 +28,11 @@ std::string open(Plugin& plugin) {
   if (!library) return dlerror();
   auto version = find<decltype(&longspanPluginVersion)>(library, "longspanPluginVersion");
   auto backend = find<decltype(&longspanBackend)>(library, "longspanBackend");
+  auto calls = find<decltype(&longspanDeviceCalls)>(library, "longspanDeviceCalls");
   auto deviceCount = find<decltype(&longspanDeviceCount)>(library, "longspanDeviceCount");
   auto describe = find<decltype(&longspanDescribeDevice)>(library, "longspanDescribeDevice");
   auto error = find<decltype(&longspanError)>(library, "longspanError");
-  if (!version || !backend || !deviceCount || !describe || !error) return plugin.file + " is not a longspan plugin";
+  if (!version || !backend || !calls || !deviceCount || !describe || !error) return plugin.file + " is not a longspan plugin";
   if (version() != pluginVersion) return plugin.file + " belongs to another build of longspan";
   const int count = deviceCount();
   if (count == 0) return error();
@@ -39,6 +42,7 @@ std::string open(Plugin& plugin) {
     plugin.devices.emplace_back(text);
   }
   plugin.backend = backend();
+  plugin.calls = calls();
   return "";
 }
 
@@ -47,7 +51,8 @@ std::string open(Plugin& plugin) {
 const Plugin& cudaPlugin() {
   static const Plugin plugin = [] {
     Plugin opened;
-    opened.file = folderOfThisFile() + "/longspan_cuda.so";
+    const char* file = std::getenv("LONGSPAN_CUDA_PLUGIN");
+    opened.file = file && *file ? file : folderOfThisFile() + "/longspan_cuda.so";
     opened.reason = open(opened);
     return opened;
   }();

@@ -7,15 +7,34 @@
 
 #include "backend.h"
 
+namespace longspan {
+
+// Memory and order of the devices of a plugin. Calls that return an int give 0, or 1 with error() set; memory calls are
+// in the order of the device's one stream.
+struct DeviceCalls {
+  int (*open)(int device);  // once per device, before all else
+  int (*use)(int device);   // kernels and copies of this thread go there from now on
+  void* (*allocate)(int device, size_t bytes);  // null and error(); may be called by any thread
+  void (*release)(int device, void* data);      // by any thread, after the last kernel that uses it was enqueued
+  int (*freeBytes)(int device, size_t* available, size_t* total);
+  int (*upload)(void* to, const void* from, size_t bytes);    // `from` may be used again when it returns
+  int (*download)(void* to, const void* from, size_t bytes);  // waits for all work before
+  int (*zero)(void* data, size_t bytes);
+  int (*synchronise)();
+  const char* (*error)(int* outOfMemory);  // of this thread since clearError(): "" if none
+  void (*clearError)();
+};
+
+}  // namespace longspan
+
 extern "C" {
 uint64_t longspanPluginVersion();            // longspan::pluginVersion it was built with
-const longspan::Backend* longspanBackend();  // rows without a kernel are null
-int longspanDeviceCount();                   // 0: longspanError() says why
+const longspan::Backend* longspanBackend();  // rows without a kernel are null; rows enqueue and return
+const longspan::DeviceCalls* longspanDeviceCalls();
+int longspanDeviceCount();  // 0: longspanError() says why
 // Writes e.g. "NVIDIA H200, sm_90, 139.8 GiB, driver 13.0, runtime 13.0"; 0, or 1 and longspanError().
 int longspanDescribeDevice(int device, char* text, size_t size);
 const char* longspanError();  // of the last failed call on this thread, "" if none
-// One kernel by name, for tests from other languages: device addresses in the views; 0, or 1 and longspanError().
-int longspanRope(const longspan::RopeArgs* args);
 }
 
 namespace longspan {
@@ -26,6 +45,7 @@ inline constexpr uint64_t pluginVersion = (uint64_t(1) << 48) | (uint64_t(sizeof
 
 struct Plugin {
   const Backend* backend = nullptr;  // null: not usable, reason says why
+  const DeviceCalls* calls = nullptr;
   std::string file;
   std::string reason;
   std::vector<std::string> devices;
