@@ -3,7 +3,7 @@
 #include <dlfcn.h>
 #include <unistd.h>
 
-#include <cstdlib>
+#include "settings.h"
 
 namespace longspan {
 namespace {
@@ -51,8 +51,8 @@ std::string open(Plugin& plugin) {
 const Plugin& cudaPlugin() {
   static const Plugin plugin = [] {
     Plugin opened;
-    const char* file = std::getenv("LONGSPAN_CUDA_PLUGIN");
-    opened.file = file && *file ? file : folderOfThisFile() + "/longspan_cuda.so";
+    const std::string& file = settings().cudaPlugin;
+    opened.file = file.empty() ? folderOfThisFile() + "/longspan_cuda.so" : file;
     opened.reason = open(opened);
     return opened;
   }();

@@ -44,7 +44,7 @@ TensorView Tensor::view() const {
   return view;
 }
 
-Tensor Tensor::empty(DType dtype, Shape shape, const char* what) {
+Tensor Tensor::empty(DType dtype, Shape shape, const char* what, const Device& device) {
   if (shape.size() > maxRank)
     throw Error(Code::Shape, concat(what, ": a tensor has at most ", maxRank, " axes, got ", toString(shape)))
         .with("op", what)
@@ -58,7 +58,8 @@ Tensor Tensor::empty(DType dtype, Shape shape, const char* what) {
   tensor.shape = std::move(shape);
   tensor.storage = std::make_shared<Storage>();
   size_t exact = bytes > 0x1p62 ? std::numeric_limits<size_t>::max() / 2 : size_t(tensor.bytes());
-  tensor.storage->memory = allocate(exact, what);
+  tensor.storage->device = device;
+  tensor.storage->memory = allocate(device, exact, what);
   tensor.storage->bytes = exact;
   return tensor;
 }

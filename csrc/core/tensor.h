@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "completion.h"
-#include "memory.h"
+#include "device.h"
 #include "tensor_view.h"
 
 namespace longspan {
@@ -13,6 +13,7 @@ namespace longspan {
 using Shape = std::vector<int64_t>;
 
 struct Storage {
+  Device device;
   std::shared_ptr<void> memory;
   size_t bytes = 0;
   std::shared_ptr<Completion> writer;  // the op that fills it; null: filled at birth
@@ -35,9 +36,10 @@ struct Tensor {
   bool isContiguous() const;
   void* data() const { return static_cast<char*>(storage->memory.get()) + offset * sizeOf(dtype); }
   TensorView view() const;
+  const Device& device() const { return storage->device; }
 
   // Uninitialised memory; throws Error{OutOfMemory}.
-  static Tensor empty(DType dtype, Shape shape, const char* what);
+  static Tensor empty(DType dtype, Shape shape, const char* what, const Device& device = {});
 };
 
 Shape contiguousStrides(const Shape& shape);

@@ -103,6 +103,7 @@ void defineViews(Exports& exports) {
   exports.define<narrow>("narrow", {"tensor", "axis", "start", "length"},
                          "A view of one axis' [start, start + length).");
   exports.define<cast>("cast", {"tensor", "dtype"}, "The tensor in another dtype.");
+  exports.define<toDevice>("toDevice", {"tensor", "device"}, "The tensor on another device.");
   exports.define<concatenate>("concatenate", {"tensors", "axis"},
                               "Tensors one behind the other along an axis, in memory of their own.");
   exports.define<contiguous>("contiguous", {"tensor"}, "The tensor in dense row-major memory.");
@@ -126,7 +127,8 @@ void defineMachine(Exports& exports) {
   exports.define<cuda>("cuda", "The CUDA plugin: what it found, or why it is not used.");
   exports.define<deviceReason>("deviceReason", {"device"}, "Why a device other than cpu cannot be used.");
   exports.define<requireDevice>("requireDevice", {"op", "device"},
-                                "Throws unless tensors can live there; none given is LONGSPAN_DEVICE, else cpu.");
+                                "The device's name; none given is LONGSPAN_DEVICE, else cpu. Throws unless tensors can live there.");
+  exports.define<deviceMemoryOf>("deviceMemory", {"device"}, "The memory of a device.");
   exports.define<memory>("memory", "The memory budget and what is used of it.");
   exports.define<setMemoryBudget>("setMemoryBudget", {"bytes"}, "An own limit besides the system's; 0 for none.");
   exports.define<setQueueBytes>("setQueueBytes", {"bytes"}, "Limit of pending output bytes.");

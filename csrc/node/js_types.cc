@@ -157,7 +157,7 @@ Shape shapeFrom(const Where& where, const Napi::Value& value) {
 
 Tensor tensorFrom(const Where& where, const Napi::Value& dtype, const Napi::Value& data, const Napi::Value& shapeValue,
                   const Napi::Value& device) {
-  requireDevice(where.op, Js<std::optional<std::string>>::from(device, {where.op, "device"}));
+  const std::string place = requireDevice(where.op, Js<std::optional<std::string>>::from(device, {where.op, "device"}));
   DType type = parseDType(Js<std::string>::from(dtype, {where.op, "dtype"}), where.op);
   Shape shape = shapeFrom({where.op, "shape"}, shapeValue);
   if (!data.IsArray() && !data.IsTypedArray())
@@ -168,7 +168,7 @@ Tensor tensorFrom(const Where& where, const Napi::Value& dtype, const Napi::Valu
     fillFromArray(where, tensor, data.As<Napi::Array>());
   else
     fillFromTyped(where, tensor, arrayView(data));
-  return tensor;
+  return toDevice(tensor, place);
 }
 
 Tensor tensorView(const Where& where, const Napi::Value& array, const Napi::Value& shapeValue,

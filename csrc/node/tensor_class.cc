@@ -43,6 +43,11 @@ Napi::Value dtypeOf(const Napi::CallbackInfo& info) {
 }
 Napi::Value shapeOf(const Napi::CallbackInfo& info) { return Js<Shape>::to(info.Env(), factsOf(info, "shape").shape); }
 
+Napi::Value deviceOf(const Napi::CallbackInfo& info) {
+  const Tensor& tensor = factsOf(info, "device");
+  return Napi::String::New(info.Env(), (tensor.storage ? tensor.device() : Device{}).name());
+}
+
 Napi::Value typedArray(Napi::Env env, DType dtype, Napi::ArrayBuffer buffer) {
   static constexpr napi_typedarray_type types[] = {napi_float32_array, napi_uint16_array, napi_uint16_array,
                                                    napi_int8_array,    napi_uint8_array,  napi_int32_array,
@@ -102,6 +107,14 @@ bool isDone(const Tensor& tensor) {
   return !writer || writer->state.load(std::memory_order_acquire) == Completion::State::Done;
 }
 
+Tensor copyOf(const Tensor& tensor) {
+  Tensor copy = Tensor::empty(tensor.dtype, tensor.shape, "data");
+  enqueue("data", {&tensor}, {&copy}, [tensor, copy](const Backend& table, Parallel& parallel) {
+    table.copy({tensor.view(), copy.view()}, parallel);
+  });
+  return copy;
+}
+
 Napi::Value readTensor(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Tensor tensor = Handle<Tensor>::get(info[0], {"data", "this"});
@@ -112,15 +125,12 @@ Napi::Value readTensor(const Napi::CallbackInfo& info) {
         .with("argument", "this")
         .with("expected", "at most 4294967296 bytes")
         .with("actual", concat(tensor.bytes(), " bytes"));
-  if (isDone(tensor) && tensor.isContiguous() && tensor.bytes() <= smallBytes) {
+  if (tensor.device().isCpu() && isDone(tensor) && tensor.isContiguous() && tensor.bytes() <= smallBytes) {
     auto deferred = Napi::Promise::Deferred::New(env);
     deferred.Resolve(arrayOf(env, tensor));
     return deferred.Promise();
   }
-  Tensor copy = Tensor::empty(tensor.dtype, tensor.shape, "data");
-  enqueue("data", {&tensor}, {&copy}, [tensor, copy](const Backend& table, Parallel& parallel) {
-    table.copy({tensor.view(), copy.view()}, parallel);
-  });
+  Tensor copy = tensor.device().isCpu() ? copyOf(tensor) : onDevice(tensor, Device{});
   auto waiting = std::make_shared<Waiting>(env);
   double readId = info[1].ToNumber();
   waiting->environment->reads[readId] = copy.storage->writer;
@@ -169,6 +179,7 @@ Napi::Value idle(const Napi::CallbackInfo& info) {
   settings();  // what it throws must come before a promise waits
   auto waiting = std::make_shared<Waiting>(info.Env());
   Stream::instance().whenReached(waiting->environment.get(), [waiting] {
+    synchroniseDevices();
     settleLater(waiting, [](Napi::Env env) -> Napi::Value { return env.Undefined(); });
   });
   return waiting->deferred.Promise();
@@ -206,6 +217,7 @@ void defineTensorClass(Exports& exports) {
               "Gives a new Tensor object the result of the op that makes it; false where there is none.");
   exports.raw("dtypeOf", dtypeOf, "(tensor: Tensor): string", "The tensor's dtype.");
   exports.raw("shapeOf", shapeOf, "(tensor: Tensor): number[]", "The tensor's shape.");
+  exports.raw("deviceOf", deviceOf, "(tensor: Tensor): string", "Where the tensor's memory is.");
   exports.raw("readTensor", readTensor,
               "(tensor: Tensor, readId: number): Promise<Float32Array | Uint16Array | Int8Array | Uint8Array | "
               "Int32Array | BigInt64Array>",

@@ -16,12 +16,14 @@ void requireSizes(const AttentionCall& call, Dims& dims, const Tensor& q) {
   requireLengths(dims, q, call.seqLenKV);
 }
 
-std::optional<Tensor> perHead(const char* op, const char* name, const std::optional<Tensor>& given, int64_t numHeads) {
+std::optional<Tensor> perHead(const AttentionCall& call, const char* name, const std::optional<Tensor>& given) {
+  const char* op = call.op;
+  const int64_t numHeads = call.numHeads;
   if (!given) return given;
   requireDType(op, name, *given, floatDTypes);
   Dims(op).require(given->rank() == 1 && given->shape[0] == numHeads, name,
                    concat(name, " must be [numHeads = ", numHeads, "]"), toString(given->shape));
-  return contiguous(converted(*given, DType::Float32));
+  return onDevice(contiguous(converted(*given, DType::Float32)), call.q.device());
 }
 
 // float32 of the wanted shape, with zero strides along axes it is repeated over; missing axes are in front.
@@ -55,8 +57,8 @@ std::optional<Tensor> distanceTable(const AttentionCall& call, const FlashAttent
 }
 
 void readScores(AttentionCall& call, const FlashAttentionOptions& options) {
-  call.alibiSlopes = perHead(call.op, "alibiSlopes", options.alibiSlopes, call.numHeads);
-  call.sinkLogits = perHead(call.op, "sinkLogits", options.sinkLogits, call.numHeads);
+  call.alibiSlopes = perHead(call, "alibiSlopes", options.alibiSlopes);
+  call.sinkLogits = perHead(call, "sinkLogits", options.sinkLogits);
   call.bias = broadcastTo(call, "bias", options.bias, {call.batch, call.numHeads, call.seqLenQ, call.seqLenKV},
                           "[batch, numHeads, seqLenQ, seqLenKV]");
   call.queryScale = broadcastTo(call, "queryScale", options.queryScale, {call.batch, call.numHeads, call.seqLenQ},
@@ -108,14 +110,14 @@ AttentionCall attentionCall(const char* op, Dims& dims, const Tensor& q, int64_t
   call.softcap = float(options.softcap.value_or(0));
   PatternSpec spec = patternOf(op, options);
   if (patterned) call.pattern = concretePattern(op, spec, {call.batch, call.numHeads, call.seqLenQ, seqLenKV});
-  readScores(call, options);
   call.q = q;
+  readScores(call, options);
   return call;
 }
 
 void allocateOutputs(AttentionCall& call, bool withLse) {
-  call.out = newOutput(call.op, call.q.dtype, {call.batch, call.seqLenQ, call.numHeads, call.valueDim});
-  if (withLse) call.lse = newOutput(call.op, DType::Float32, {call.batch, call.numHeads, call.seqLenQ});
+  call.out = newOutput(call.op, call.q.dtype, {call.batch, call.seqLenQ, call.numHeads, call.valueDim}, call.q.device());
+  if (withLse) call.lse = newOutput(call.op, DType::Float32, {call.batch, call.numHeads, call.seqLenQ}, call.q.device());
 }
 AttentionCall plainCall(const char* op, Dims& dims, const Tensor& q, const Tensor& k, const Tensor& v,
                         const std::optional<double>& scale) {
@@ -143,8 +145,8 @@ Tensor fullAttention(const char* op, float scale, const Tensor& q, const Tensor&
   spec.kind = "full";
   call.pattern = concretePattern(op, spec, {q.shape[0], q.shape[2], call.seqLenQ, call.seqLenKV});
   call.q = q;
-  call.out = newOutput(op, dtype, {q.shape[0], call.seqLenQ, q.shape[2], v.shape[3]});
-  enqueue(op, {&q, &k, &v}, {&call.out}, [call, k, v](const Backend& table, Parallel& parallel) {
+  call.out = newOutput(op, dtype, {q.shape[0], call.seqLenQ, q.shape[2], v.shape[3]}, q.device());
+  enqueue(op, hasRows<&Backend::attention>, {&q, &k, &v}, {&call.out}, [call, k, v](const Backend& table, Parallel& parallel) {
     AttentionArgs args = argumentsOf(call);
     args.k = k.view();
     args.v = v.view();
@@ -157,6 +159,11 @@ std::vector<const Tensor*> AttentionCall::inputs() const {
   std::vector<const Tensor*> all = {&q};
   for (const auto* given : {&alibiSlopes, &bias, &sinkLogits, &queryScale, &distanceBias, &expireSpans})
     if (*given) all.push_back(&**given);
+  return all;
+}
+
+std::vector<const Tensor*> AttentionCall::lists() const {
+  std::vector<const Tensor*> all;
   const PatternPointer& used = sequences ? sequences->pattern : pattern;
   if (used)
     for (const Tensor& list : used->tensors) all.push_back(&list);

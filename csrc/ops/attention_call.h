@@ -23,7 +23,8 @@ struct AttentionCall {
   std::optional<Tensor> alibiSlopes, bias, sinkLogits, queryScale, distanceBias, expireSpans;
   Tensor q, out;
   std::optional<Tensor> lse;
-  std::vector<const Tensor*> inputs() const;
+  std::vector<const Tensor*> inputs() const;  // beside keys and values
+  std::vector<const Tensor*> lists() const;   // of the pattern
 };
 
 void requireWidths(const char* op, int64_t headDim, int64_t valueDim);  // 1 to 256

@@ -26,8 +26,8 @@ Tensor concatenate(const std::vector<Tensor>& tensors, int64_t axis) {
     shape[axis] += tensor.shape[axis];
     inputs.push_back(&tensor);
   }
-  Tensor out = newOutput("concatenate", first.dtype, shape);
-  enqueue("concatenate", inputs, {&out}, [=](const Backend& table, Parallel& parallel) {
+  Tensor out = newOutput("concatenate", first.dtype, shape, first.device());
+  enqueue("concatenate", hasRows<&Backend::copy>, inputs, {&out}, [=](const Backend& table, Parallel& parallel) {
     int64_t at = 0;
     for (const Tensor& tensor : tensors) {
       table.copy({tensor.view(), narrow(out, axis, at, tensor.shape[axis]).view()}, parallel);

@@ -294,6 +294,21 @@ class Builder {
   ConcretePattern& result_;
 };
 
+// Lists are read on the CPU: copies there of those that a device holds.
+template <class F>
+void forLists(PatternSpec& spec, const F& f) {
+  for (auto* tensor : {&spec.columns, &spec.mask})
+    if (*tensor) f(**tensor);
+  for (auto* list : {&spec.bounds, &spec.rowStart})
+    if (*list) f((*list)->tensor);
+  for (PatternSpec& part : spec.of) forLists(part, f);
+}
+PatternSpec onHost(const PatternSpec& given) {
+  PatternSpec spec = given;
+  forLists(spec, [](Tensor& list) { list = onDevice(list, Device{}); });
+  return spec;
+}
+
 bool differs(const PatternSpec& spec, bool byHead) {
   if (byHead && spec.kind == "perHead") return true;
   if (byHead && spec.kind == "longnet")
@@ -356,8 +371,9 @@ void ConcretePattern::checkListsIfReady() {
   checked = true;
 }
 
-PatternPointer concretePattern(const char* op, const PatternSpec& spec, const std::vector<PatternLengths>& sequences,
+PatternPointer concretePattern(const char* op, const PatternSpec& given, const std::vector<PatternLengths>& sequences,
                                bool ownLengths) {
+  const PatternSpec spec = onHost(given);
   auto result = std::make_shared<ConcretePattern>();
   result->op = op;
   result->ownLengths = ownLengths;

@@ -42,8 +42,8 @@ Tensor binary(const char* op, BinaryOp kind, const Tensor& a, const Tensor& b) {
   requireSameDType(op, "b", b, "a", a.dtype);
   Shape shape = broadcastShape(op, a, b);
   Tensor left = broadcastTo(op, "a", a, shape), right = broadcastTo(op, "b", b, shape);
-  Tensor out = newOutput(op, a.dtype, shape);
-  enqueue(op, {&a, &b}, {&out}, [=](const Backend& table, Parallel& parallel) {
+  Tensor out = newOutput(op, a.dtype, shape, a.device());
+  enqueue(op, hasRows<&Backend::binary>, {&a, &b}, {&out}, [=](const Backend& table, Parallel& parallel) {
     table.binary({left.view(), right.view(), out.view(), kind}, parallel);
   });
   return out;
@@ -63,8 +63,8 @@ Tensor gatedActivation(const Tensor& gate, const std::optional<Tensor>& up, cons
         .require(up->shape == gate.shape, "up", concat("up must be ", toString(gate.shape), " like gate"),
                  toString(up->shape));
   }
-  Tensor out = newOutput("gatedActivation", gate.dtype, gate.shape);
-  enqueue("gatedActivation", {&gate, up ? &*up : &gate}, {&out}, [=](const Backend& table, Parallel& parallel) {
+  Tensor out = newOutput("gatedActivation", gate.dtype, gate.shape, gate.device());
+  enqueue("gatedActivation", hasRows<&Backend::gated>, {&gate, up ? &*up : &gate}, {&out}, [=](const Backend& table, Parallel& parallel) {
     table.gated({gate.view(), viewOf(up), out.view(), activation}, parallel);
   });
   return out;

@@ -1,5 +1,7 @@
 #include "enqueue.h"
 
+#include <algorithm>
+
 #include "../core/backends.h"
 #include "../core/settings.h"
 #include "ops.h"
@@ -16,42 +18,98 @@ const Backend& backend() {
   return picked;
 }
 
-Tensor newOutput(const char* op, DType dtype, Shape shape) {
+Tensor newOutput(const char* op, DType dtype, Shape shape, const Device& device) {
   double bytes = sizeOf(dtype);
   for (int64_t extent : shape) bytes *= double(extent);
   if (bytes < 0x1p62) Stream::instance().reserve(int64_t(bytes));
-  return Tensor::empty(dtype, std::move(shape), op);
+  return Tensor::empty(dtype, std::move(shape), op, device);
 }
 
-void enqueue(const char* op, const std::vector<const Tensor*>& inputs, const std::vector<Tensor*>& outputs, Work work) {
+namespace {
+
+[[noreturn]] void refuseDevice(const char* op, const Device& device, const std::string& reason) {
+  throw Error(Code::Device, concat(op, ": ", reason)).with("device", device.name()).with("reason", reason);
+}
+
+// Where the op runs: where all its tensors are.
+Device deviceOf(const char* op, Needs needs, const std::vector<const Tensor*>& inputs,
+                const std::vector<Tensor*>& outputs, const std::vector<const Tensor*>& lists) {
+  std::vector<const Tensor*> all = inputs;
+  all.insert(all.end(), outputs.begin(), outputs.end());
+  auto elsewhere = std::find_if(all.begin(), all.end(), [](const Tensor* tensor) { return !tensor->device().isCpu(); });
+  const Device device = elsewhere == all.end() ? Device{} : (*elsewhere)->device();
+  if (!device.isCpu() && !(needs && needs(cudaBackend())))
+    refuseDevice(op, device, concat("there is no CUDA kernel for it; move its tensors with .to(\"cpu\")"));
+  for (const Tensor* tensor : all)
+    if (tensor->device() != device)
+      refuseDevice(op, device,
+                   concat("its tensors are on ", device.name(), " and on ", tensor->device().name(),
+                          "; move them to one device with .to()"));
+  for (const Tensor* list : lists)
+    if (!list->device().isCpu()) refuseDevice(op, list->device(), "its lists must be on the CPU; move them with .to()");
+  return device;
+}
+
+}  // namespace
+
+void enqueue(const char* op, Needs needs, const std::vector<const Tensor*>& inputs, const std::vector<Tensor*>& outputs,
+             Work work, const std::vector<const Tensor*>& lists) {
+  const Device device = deviceOf(op, needs, inputs, outputs, lists);
   auto completion = std::make_shared<Completion>();
   completion->op = op;
-  for (const Tensor* input : inputs) {
-    const auto& writer = input->storage->writer;
-    if (writer && writer->state.load(std::memory_order_acquire) != Completion::State::Done)
-      completion->inputs.push_back(writer);
-  }
+  for (const auto* all : {&inputs, &lists})
+    for (const Tensor* input : *all) {
+      const auto& writer = input->storage->writer;
+      if (writer && writer->state.load(std::memory_order_acquire) != Completion::State::Done)
+        completion->inputs.push_back(writer);
+    }
   int64_t bytes = 0;
   for (Tensor* output : outputs) {
     output->storage->writer = completion;
     bytes += int64_t(output->storage->bytes);
   }
-  const Backend& table = backend();
+  const Backend& table = device.isCpu() ? backend() : cudaBackend();
   Stream::instance().enqueue(currentOwner(), completion, bytes,
-                             [work = std::move(work), &table](Parallel& parallel) { work(table, parallel); });
+                             [work = std::move(work), &table, device, op](Parallel& parallel) {
+                               DeviceScope scope(device);
+                               work(table, parallel);
+                               scope.check(op);
+                             });
+}
+
+void enqueue(const char* op, const std::vector<const Tensor*>& inputs, const std::vector<Tensor*>& outputs, Work work) {
+  enqueue(op, nullptr, inputs, outputs, std::move(work));
 }
 
 namespace {
 
 Tensor copied(const char* op, const Tensor& tensor, DType dtype) {
-  Tensor out = newOutput(op, dtype, tensor.shape);
-  enqueue(op, {&tensor}, {&out}, [tensor, out](const Backend& table, Parallel& parallel) {
+  Tensor out = newOutput(op, dtype, tensor.shape, tensor.device());
+  enqueue(op, hasRows<&Backend::copy>, {&tensor}, {&out}, [tensor, out](const Backend& table, Parallel& parallel) {
     table.copy({tensor.view(), out.view()}, parallel);
   });
   return out;
 }
 
 }  // namespace
+
+Tensor onDevice(const Tensor& tensor, const Device& device) {
+  if (tensor.device() == device) return tensor;
+  if (!tensor.device().isCpu() && !device.isCpu()) return onDevice(onDevice(tensor, Device{}), device);
+  Tensor from = contiguous(tensor);
+  Tensor out = newOutput("to", tensor.dtype, tensor.shape, device);
+  const Device& used = device.isCpu() ? from.device() : device;
+  auto completion = std::make_shared<Completion>();
+  completion->op = "to";
+  if (const auto& writer = from.storage->writer) completion->inputs.push_back(writer);
+  out.storage->writer = completion;
+  Stream::instance().enqueue(currentOwner(), completion, out.bytes(), [from, out, used](Parallel&) {
+    DeviceScope scope(used);
+    auto transfer = out.device().isCpu() ? &DeviceScope::copyToHost : &DeviceScope::copyToDevice;
+    (scope.*transfer)(out.data(), from.data(), size_t(out.bytes()), "to");
+  });
+  return out;
+}
 
 Tensor converted(const Tensor& tensor, DType dtype) {
   return tensor.dtype == dtype ? tensor : copied("to", tensor, dtype);

@@ -18,13 +18,26 @@ const void*& currentOwner();
 const Backend& backend();
 
 // Room in the queue for this output, asked for before it is allocated; throws Error{QueueFull, OutOfMemory}.
-Tensor newOutput(const char* op, DType dtype, Shape shape);
+Tensor newOutput(const char* op, DType dtype, Shape shape, const Device& device = {});
 
+// Has a table the rows that an op calls? An op that names its rows touches no memory of tensors itself, and so runs on
+// every device that has them.
+using Needs = bool (*)(const Backend&);
+template <auto... rows>
+bool hasRows(const Backend& table) {
+  return ((table.*rows != nullptr) && ...);
+}
 using Work = std::function<void(const Backend&, Parallel&)>;
+// Inputs and outputs must lie on one device: throws Error{Device}. `lists` are waited for too, and lie on the CPU.
+void enqueue(const char* op, Needs needs, const std::vector<const Tensor*>& inputs, const std::vector<Tensor*>& outputs,
+             Work work, const std::vector<const Tensor*>& lists = {});
+// An op that reads memory itself: on the CPU only.
 void enqueue(const char* op, const std::vector<const Tensor*>& inputs, const std::vector<Tensor*>& outputs, Work work);
 
 // The tensor itself where its last axis is dense, else a contiguous copy (enqueued).
 Tensor denseRows(const Tensor& tensor);
+// `tensor` on `device`: itself, or a copy (enqueued).
+Tensor onDevice(const Tensor& tensor, const Device& device);
 // `tensor` in `dtype`: itself, or a converted copy (enqueued).
 Tensor converted(const Tensor& tensor, DType dtype);
 

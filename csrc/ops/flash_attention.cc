@@ -61,29 +61,35 @@ FlashCall flashCall(const char* op, const Tensor& givenQ, const Tensor& givenK, 
 }
 
 AttentionOutput flashAttention(const Tensor& givenQ, const Tensor& givenK, const Tensor& givenV,
-                               const FlashAttentionOptions& options) {
+                               const FlashAttentionOptions& given) {
   const char* op = "flashAttention";
+  FlashAttentionOptions options = given;
+  for (auto* list : {&options.cuSeqLensQ, &options.cuSeqLensKV, &options.seqLensKV})
+    if (*list) (*list)->tensor = onDevice((*list)->tensor, Device{});
+  if (options.blockTable) options.blockTable = onDevice(*options.blockTable, Device{});
   auto [q, k, v, call, withoutBatchAxis] = flashCall(op, givenQ, givenK, givenV, options);
   allocateOutputs(call, options.returnLse);
   bool sequences = hasSequences(options), ready = listsReady(options);
   if (sequences && ready) call.sequences = readSequences(call, k, v, options);
   std::vector<const Tensor*> inputs = call.inputs();
   inputs.insert(inputs.end(), {&k, &v});
+  std::vector<const Tensor*> lists = call.lists();
   for (const auto* list : {&options.cuSeqLensQ, &options.cuSeqLensKV, &options.seqLensKV})
-    if (*list) inputs.push_back(&(*list)->tensor);
-  if (options.blockTable) inputs.push_back(&*options.blockTable);
+    if (*list) lists.push_back(&(*list)->tensor);
+  if (options.blockTable) lists.push_back(&*options.blockTable);
   std::vector<Tensor*> outputs = {&call.out};
   if (call.lse) outputs.push_back(&*call.lse);
   std::optional<FlashAttentionOptions> later;  // the lists are still being computed
   if (sequences && !ready) later = options;
-  enqueue(op, inputs, outputs, [call = call, k = k, v = v, later](const Backend& table, Parallel& parallel) {
+  Work work = [call = call, k = k, v = v, later](const Backend& table, Parallel& parallel) {
     AttentionCall now = call;
     if (later) now.sequences = readSequences(call, k, v, *later);
     AttentionArgs args = argumentsOf(now);
     args.k = k.view();
     args.v = v.view();
     runAttention(now, args, table, parallel);
-  });
+  };
+  enqueue(op, hasRows<&Backend::attention>, inputs, outputs, std::move(work), lists);
   return withoutBatch(outputOf(call), withoutBatchAxis);
 }
 
@@ -98,11 +104,11 @@ AttentionPart mergeAttention(const std::vector<AttentionPart>& parts) {
     requireSameDType("mergeAttention", "out", part.out, "the first part", dtype);
     requireDType("mergeAttention", "lse", part.lse, {DType::Float32});
   }
-  Tensor out = newOutput("mergeAttention", dtype, parts[0].out.shape),
-         lse = newOutput("mergeAttention", DType::Float32, parts[0].lse.shape);
+  Tensor out = newOutput("mergeAttention", dtype, parts[0].out.shape, parts[0].out.device()),
+         lse = newOutput("mergeAttention", DType::Float32, parts[0].lse.shape, parts[0].out.device());
   std::vector<const Tensor*> inputs;
   for (const auto& part : parts) inputs.insert(inputs.end(), {&part.out, &part.lse});
-  enqueue("mergeAttention", inputs, {&out, &lse}, [=](const Backend& table, Parallel& parallel) {
+  enqueue("mergeAttention", hasRows<&Backend::mergeAttention>, inputs, {&out, &lse}, [=](const Backend& table, Parallel& parallel) {
     std::vector<TensorView> outs, lses;
     for (const auto& part : parts) {
       outs.push_back(part.out.view());

@@ -34,6 +34,12 @@ KVCacheStorage::Layer& layerOf(const char* op, const KVCache& cache, int64_t lay
   return layers[layer];
 }
 
+std::shared_ptr<Storage> newOrder(const KVCacheStorage& storage) {
+  auto order = std::make_shared<Storage>();
+  order->device = storage.device;
+  return order;
+}
+
 Tensor orderOf(const KVCacheStorage::Layer& layer) {
   Tensor tensor;
   tensor.storage = layer.order;
@@ -67,7 +73,8 @@ KVCache createKVCache(const KVCacheOptions& options) {
   storage->valueDim = options.valueDim.value_or(options.headDim);
   storage->keySets = int(options.keySets);
   storage->layers.resize(options.numLayers);
-  for (auto& layer : storage->layers) layer.order = std::make_shared<Storage>();
+  storage->device = parseDevice(options.device.value_or("cpu"), op);
+  for (auto& layer : storage->layers) layer.order = newOrder(*storage);
   return {storage};
 }
 
@@ -96,10 +103,10 @@ void cacheAppend(const KVCache& cache, int64_t layerIndex, const Tensor& k, cons
   int64_t position = layer.length, length = position + seqLen;
   KVCacheView shape = snapshot(storage, layer).view;
   while (int64_t(layer.slabs.size()) * KVCacheView::keysPerSlab < length)
-    layer.slabs.push_back(allocate(size_t(shape.slabBytes()), "the key/value cache", true));
+    layer.slabs.push_back(allocate(storage.device, size_t(shape.slabBytes()), "the key/value cache", true));
   layer.length = length;
   Tensor order = orderOf(layer);
-  enqueue(op, {&k, &v, &second, &order}, {&order},
+  enqueue(op, hasRows<&Backend::cacheAppend>, {&k, &v, &second, &order}, {&order},
           [shot = snapshot(storage, layer), position, k, v, second](const Backend& table, Parallel& parallel) {
             KVCacheView view = shot.view;
             view.slabs = shot.addresses.data();
@@ -129,13 +136,14 @@ AttentionOutput cacheAttention(const Tensor& q, const KVCache& cache, int64_t la
   Tensor order = orderOf(layer);
   std::vector<const Tensor*> inputs = call.inputs();
   inputs.push_back(&order);
-  enqueue(op, inputs, outputs, [call, set, shot = snapshot(storage, layer)](const Backend& table, Parallel& parallel) {
+  Work work = [call, set, shot = snapshot(storage, layer)](const Backend& table, Parallel& parallel) {
     AttentionArgs args = argumentsOf(call);
     args.cache = shot.view;
     args.cache.slabs = shot.addresses.data();
     args.cache.keySet = set;
     runAttention(call, args, table, parallel);
-  });
+  };
+  enqueue(op, hasRows<&Backend::attention>, inputs, outputs, std::move(work), call.lists());
   return outputOf(call);
 }
 
@@ -143,7 +151,7 @@ void cacheTruncate(const KVCache& cache, int64_t length) {
   if (length < 0) badArgument("cacheTruncate", "length", concat("length must not be negative, got ", length));
   for (auto& layer : cache.storage->layers) {
     layer.length = std::min(layer.length, length);
-    layer.order = std::make_shared<Storage>();  // what remains is good: a failed or aborted append lay beyond it
+    layer.order = newOrder(*cache.storage);  // what remains is good: a failed or aborted append lay beyond it
     size_t slabs = size_t((layer.length + KVCacheView::keysPerSlab - 1) / KVCacheView::keysPerSlab);
     if (layer.slabs.size() > slabs) layer.slabs.resize(slabs);
   }

@@ -11,6 +11,7 @@ struct KVCacheStorage {
   DType dtype;
   int64_t numKVHeads, headDim, valueDim;
   int keySets = 1;
+  Device device;
   struct Layer {
     std::vector<std::shared_ptr<void>> slabs;
     int64_t length = 0;              // keys, the enqueued appends included

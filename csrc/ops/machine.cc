@@ -29,22 +29,38 @@ CudaInfo cuda() {
   return {plugin.file, plugin.reason, plugin.devices};
 }
 
-DeviceReason deviceReason(const std::string& device) {
-  if (device == "cpu") return {};
-  if (device != "cuda" && device.rfind("cuda:", 0) != 0) return {"the devices are cpu, cuda and cuda:<number>"};
-  const Plugin& plugin = cudaPlugin();
-  if (!plugin.backend) return {plugin.reason};
-  return {"this version of longspan computes on the CPU only; its CUDA plugin holds single kernels"};
+DeviceMemoryInfo deviceMemoryOf(const std::string& name) {
+  const Device device = parseDevice(name, "deviceMemory");
+  if (device.isCpu()) {
+    MemoryStatus status = memoryStatus();
+    return {double(status.usedBytes), double(status.availableBytes)};
+  }
+  const DeviceMemory status = deviceMemory(device);
+  return {double(status.usedBytes), double(status.availableBytes)};
 }
 
-void requireDevice(const std::string& op, const std::optional<std::string>& given) {
-  const std::string device = given ? *given : settings().device;
-  const std::string reason = deviceReason(device).reason;
-  if (reason.empty()) return;
-  throw Error(Code::Device,
-              concat(op, ": device \"", device, given ? "\"" : "\" (LONGSPAN_DEVICE)", " cannot be used: ", reason))
-      .with("device", device)
-      .with("reason", reason);
+DeviceReason deviceReason(const std::string& name) {
+  try {
+    parseDevice(name, "");
+    return {};
+  } catch (const Error& error) {
+    for (const auto& [field, value] : error.fields)
+      if (field == "reason") return {std::get<std::string>(value)};
+    throw;
+  }
+}
+
+std::string requireDevice(const std::string& op, const std::optional<std::string>& given) {
+  const std::string& wish = given ? *given : settings().device;
+  try {
+    return parseDevice(wish, op).name();
+  } catch (const Error& error) {
+    if (given || error.code != Code::Device) throw;
+    const std::string reason = deviceReason(wish).reason;
+    throw Error(Code::Device, concat(op, ": device \"", wish, "\" (LONGSPAN_DEVICE) cannot be used: ", reason))
+        .with("device", wish)
+        .with("reason", reason);
+  }
 }
 
 MemoryInfo memory() {

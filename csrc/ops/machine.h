@@ -44,6 +44,14 @@ struct CudaInfo {
       field("devices", &CudaInfo::devices, "GPUs found"),
   };
 };
+struct DeviceMemoryInfo {
+  double usedBytes, availableBytes;
+  static constexpr auto fields = std::tuple{
+      field("usedBytes", &DeviceMemoryInfo::usedBytes, "held by tensors and caches there now"),
+      field("availableBytes", &DeviceMemoryInfo::availableBytes, "what may still be allocated there"),
+  };
+};
+DeviceMemoryInfo deviceMemoryOf(const std::string& device);
 struct DeviceReason {
   std::string reason;
   static constexpr auto fields =
@@ -53,8 +61,8 @@ struct DeviceReason {
 MachineInfo machine();
 CudaInfo cuda();
 DeviceReason deviceReason(const std::string& device);
-// Throws Error{Device} unless tensors can live there; none given is LONGSPAN_DEVICE, else cpu.
-void requireDevice(const std::string& op, const std::optional<std::string>& device);
+// The device's name: none given is LONGSPAN_DEVICE, else cpu. Throws Error{Device} unless tensors can live there.
+std::string requireDevice(const std::string& op, const std::optional<std::string>& device);
 MemoryInfo memory();
 void setMemoryBudget(double bytes);
 void setQueueBytes(double bytes);

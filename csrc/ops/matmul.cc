@@ -41,11 +41,11 @@ Tensor product(const char* op, const Tensor& given, const PackedMatrix& weight, 
                        {x.shape[0], weight.outFeatures});
   }
   DType computed = outDType == DType::Float16 ? DType::Float32 : outDType;
-  Tensor out = newOutput(op, computed, {x.shape[0], weight.outFeatures});
+  Tensor out = newOutput(op, computed, {x.shape[0], weight.outFeatures}, x.device());
   Tensor panels;
   panels.storage = weight.storage;
   enqueue(
-      op, {&x, &panels, bias ? &*bias : &x, residual ? &*residual : &x}, {&out},
+      op, hasRows<&Backend::matmul>, {&x, &panels, bias ? &*bias : &x, residual ? &*residual : &x}, {&out},
       [=](const Backend& table, Parallel& parallel) {
         if (out.size() == 0) return;
         table.matmul({x.view(), packedView(weight), viewOf(bias), viewOf(residual), out.view(), activation}, parallel);
@@ -59,9 +59,9 @@ PackedMatrix pack(const char* op, const Tensor& weight, DType dtype) {
   packed.outFeatures = weight.shape[0];
   packed.inFeatures = weight.shape[1];
   int64_t bytes = int64_t(packedBytes(packed.outFeatures, packed.inFeatures, dtype));
-  Tensor panels = newOutput(op, DType::UInt8, {bytes});
+  Tensor panels = newOutput(op, DType::UInt8, {bytes}, weight.device());
   packed.storage = panels.storage;
-  enqueue(op, {&weight}, {&panels}, [=](const Backend& table, Parallel& parallel) {
+  enqueue(op, hasRows<&Backend::pack>, {&weight}, {&panels}, [=](const Backend& table, Parallel& parallel) {
     table.pack({weight.view(), panels.data(), dtype}, parallel);
   });
   return packed;

@@ -275,6 +275,7 @@ Tensor transpose(const Tensor& tensor, int64_t a, int64_t b);
 Tensor slice(const Tensor& tensor, const std::vector<int64_t>& starts, const std::vector<int64_t>& ends);
 Tensor narrow(const Tensor& tensor, int64_t axis, int64_t start, int64_t length);
 Tensor cast(const Tensor& tensor, const std::string& dtype);
+Tensor toDevice(const Tensor& tensor, const std::string& device);
 Tensor contiguous(const Tensor& tensor);
 Tensor concatenate(const std::vector<Tensor>& tensors, int64_t axis);
 DType parseDType(const std::string& name, const char* op);
@@ -285,12 +286,14 @@ struct KVCacheOptions {
   std::optional<int64_t> valueDim;
   std::string dtype = "float32";
   int64_t keySets = 1;
+  std::optional<std::string> device;
   static constexpr auto fields = std::tuple{
       field("numLayers", &KVCacheOptions::numLayers, "layers that keep keys and values"),
       field("numKVHeads", &KVCacheOptions::numKVHeads, "key/value heads of a layer"),
       field("headDim", &KVCacheOptions::headDim, "width of a key"),
       field("valueDim", &KVCacheOptions::valueDim, "width of a value; headDim if absent"),
       field("dtype", &KVCacheOptions::dtype, "float32 or bfloat16"),
+      field("device", &KVCacheOptions::device, "where it is kept; cpu if absent"),
       field("keySets", &KVCacheOptions::keySets, "1, or 2: the same keys turned in two ways, beside one set of values"),
   };
 };

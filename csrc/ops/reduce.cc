@@ -20,8 +20,8 @@ void failOnBadIndex(const char* op, const char* what, int64_t place, int64_t lim
 Tensor softmax(const Tensor& x) {
   requireDType("softmax", "x", x, floatDTypes);
   Dims("softmax").require(x.rank() >= 1, "x", "x must have at least one axis", toString(x.shape));
-  Tensor out = newOutput("softmax", x.dtype, x.shape);
-  enqueue("softmax", {&x}, {&out}, [=](const Backend& table, Parallel& parallel) {
+  Tensor out = newOutput("softmax", x.dtype, x.shape, x.device());
+  enqueue("softmax", hasRows<&Backend::softmax>, {&x}, {&out}, [=](const Backend& table, Parallel& parallel) {
     table.softmax({x.view(), out.view()}, parallel);
   });
   return out;
@@ -36,9 +36,9 @@ TopKOutput topK(const Tensor& given, const TopKOptions& options) {
   Tensor x = reshape(given, {-1, n});
   Shape shape = given.shape;
   shape.back() = k;
-  Tensor values = newOutput("topK", DType::Float32, {x.shape[0], k}),
-         indices = newOutput("topK", DType::Int32, {x.shape[0], k});
-  enqueue("topK", {&x}, {&values, &indices}, [=](const Backend& table, Parallel& parallel) {
+  Tensor values = newOutput("topK", DType::Float32, {x.shape[0], k}, x.device()),
+         indices = newOutput("topK", DType::Int32, {x.shape[0], k}, x.device());
+  enqueue("topK", hasRows<&Backend::topK>, {&x}, {&values, &indices}, [=](const Backend& table, Parallel& parallel) {
     table.topK({x.view(), values.view(), indices.view()}, parallel);
   });
   return {reshape(values, shape), reshape(indices, shape)};
@@ -49,8 +49,8 @@ Tensor argmax(const Tensor& given) {
   Dims("argmax").require(given.rank() >= 1 && given.shape.back() > 0, "x",
                          "x must have a last axis of at least one element", toString(given.shape));
   Tensor x = reshape(given, {-1, given.shape.back()});
-  Tensor indices = newOutput("argmax", DType::Int32, {x.shape[0], 1});
-  enqueue("argmax", {&x}, {&indices}, [=](const Backend& table, Parallel& parallel) {
+  Tensor indices = newOutput("argmax", DType::Int32, {x.shape[0], 1}, x.device());
+  enqueue("argmax", hasRows<&Backend::topK>, {&x}, {&indices}, [=](const Backend& table, Parallel& parallel) {
     table.topK({x.view(), TensorView{}, indices.view()}, parallel);
   });
   return reshape(indices, Shape(given.shape.begin(), given.shape.end() - 1));
@@ -61,9 +61,10 @@ Tensor nll(const Tensor& logits, const Integers& targets) {
   Dims dims("nll");
   auto [n, vocabSize] = dims.bind<2>(logits, "logits", "[n, vocabSize]");
   dims.bind<1>(targets.tensor, "targets", "[n]");
-  Tensor out = newOutput("nll", DType::Float32, {n});
-  enqueue("nll", {&logits, &targets.tensor}, {&out},
-          [=, size = vocabSize, targets = targets.tensor](const Backend& table, Parallel& parallel) {
+  const Tensor wanted = onDevice(targets.tensor, logits.device());
+  Tensor out = newOutput("nll", DType::Float32, {n}, logits.device());
+  enqueue("nll", hasRows<&Backend::nll>, {&logits, &wanted}, {&out},
+          [=, size = vocabSize, targets = wanted](const Backend& table, Parallel& parallel) {
             int64_t badIndex = -1;
             table.nll({logits.view(), targets.view(), out.view(), &badIndex}, parallel);
             failOnBadIndex("nll", "target", badIndex, size);
@@ -75,12 +76,12 @@ Tensor embedding(const Integers& ids, const Tensor& weight) {
   requireDType("embedding", "weight", weight, floatDTypes);
   Dims dims("embedding");
   auto [vocabSize, hiddenSize] = dims.bind<2>(weight, "weight", "[vocabSize, hiddenSize]");
-  Tensor flat = reshape(ids.tensor, {-1});
+  Tensor flat = reshape(onDevice(ids.tensor, weight.device()), {-1});
   Shape shape = ids.tensor.shape;
   shape.push_back(hiddenSize);
   Tensor out = newOutput("embedding", weight.dtype == DType::BFloat16 ? DType::BFloat16 : DType::Float32,
-                         {flat.shape[0], hiddenSize});
-  enqueue("embedding", {&flat, &weight}, {&out}, [=, size = vocabSize](const Backend& table, Parallel& parallel) {
+                         {flat.shape[0], hiddenSize}, weight.device());
+  enqueue("embedding", hasRows<&Backend::embedding>, {&flat, &weight}, {&out}, [=, size = vocabSize](const Backend& table, Parallel& parallel) {
     int64_t badIndex = -1;
     table.embedding({flat.view(), weight.view(), out.view(), &badIndex}, parallel);
     failOnBadIndex("embedding", "id", badIndex, size);

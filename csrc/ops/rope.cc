@@ -28,14 +28,19 @@ Tensor rope(const Tensor& x, const Integers& positions, const RopeOptions& optio
   if (options.layout != "half" && options.layout != "interleaved")
     badArgument("rope", "layout", concat("layout must be \"half\" or \"interleaved\", got \"", options.layout, "\""));
 
-  Tensor out = newOutput("rope", x.dtype, x.shape);
+  Tensor out = newOutput("rope", x.dtype, x.shape, x.device());
+  const Tensor places = onDevice(positions.tensor, x.device());
   Numbers frequencies = *options.frequencies;
-  const Tensor* frequencyTensor = frequencies.tensor ? &*frequencies.tensor : &x;
-  enqueue("rope", {&x, &positions.tensor, frequencyTensor}, {&out},
-          [=, positions = positions.tensor, scale = float(options.attentionScale), step = options.positionStep,
+  std::vector<const Tensor*> lists;
+  if (frequencies.tensor) {
+    frequencies.tensor = onDevice(converted(*frequencies.tensor, DType::Float32), Device{});
+    lists.push_back(&*frequencies.tensor);
+  }
+  enqueue("rope", hasRows<&Backend::rope>, {&x, &places}, {&out},
+          [=, positions = places, scale = float(options.attentionScale), step = options.positionStep,
            offset = options.positionOffset,
            interleaved = options.layout == "interleaved"](const Backend& table, Parallel& parallel) {
-            std::vector<double> values = readNumbers(frequencies, table, parallel);
+            std::vector<double> values = readNumbers(frequencies, backend(), parallel);
             RopeArgs args{};
             args.x = x.view();
             args.positions = positions.view();
@@ -47,7 +52,7 @@ Tensor rope(const Tensor& x, const Integers& positions, const RopeOptions& optio
             args.positionOffset = offset;
             args.out = out.view();
             table.rope(args, parallel);
-          });
+          }, lists);
   return out;
 }
 

@@ -2,7 +2,6 @@
 // accumulator holds, every part is merged into it (AttentionArgs::accumulate), so that a sum costs no memory that grows
 // with the length.
 #include <algorithm>
-#include <cstring>
 
 #include "attention_call.h"
 
@@ -10,6 +9,7 @@ namespace longspan {
 namespace {
 
 constexpr int64_t accumulatorBytes = 6 << 20;  // out in float32 and lse of a slice
+constexpr int64_t deviceAccumulatorBytes = 256 << 20;
 constexpr int64_t lseOnlyQueries = 1 << 18;    // of a slice whose out is float32 already, over its heads
 
 struct Slice {
@@ -41,8 +41,7 @@ AttentionArgs narrowed(const AttentionArgs& args, const Slice& s, SequenceView& 
   a.sequences = &view;
   a.q.shape[0] = 1, a.q.shape[1] = s.count, a.q.shape[2] = s.numHeads;
   a.offset = view.offset;
-  a.sinkLogits = {};
-  a.accumulate = true;
+  if (a.sinkLogits) a.sinkLogits.data = a.sinkLogits.as<float>() + firstHead * a.sinkLogits.strides[0];
   if (a.alibiSlopes) a.alibiSlopes.data = a.alibiSlopes.as<float>() + firstHead * a.alibiSlopes.strides[0];
   if (a.queryScale)
     a.queryScale.data = a.queryScale.as<float>() + s.batch * a.queryScale.strides[0] +
@@ -64,30 +63,19 @@ TensorView narrowedOut(const AttentionArgs& args, const Slice& s) {
   return out;
 }
 
-// out = 0; lse = the heads' sink logits: one more key without a value, or −∞
-void begin(const TensorView& out, const TensorView& lse, const TensorView& sinkLogits, int firstHead,
-           Parallel& parallel) {
-  parallelFor(parallel, out.shape[1], [&](int64_t q, int) {
-    for (int64_t h = 0; h < out.shape[2]; ++h) {
-      std::memset(out.as<float>() + q * out.strides[1] + h * out.strides[2], 0, size_t(out.shape[3]) * 4);
-      lse.as<float>()[h * lse.strides[1] + q * lse.strides[2]] =
-          sinkLogits ? sinkLogits.as<float>()[(firstHead + h) * sinkLogits.strides[0]] : -__builtin_inff();
-    }
-  });
-}
-
 class SumOfParts {
  public:
-  SumOfParts(const AttentionArgs& args, const ConcretePattern& pattern, const Backend& table, Parallel& parallel)
+  SumOfParts(const AttentionArgs& args, const ConcretePattern& pattern, const Device& device, const Backend& table,
+             Parallel& parallel)
       : args_(args), pattern_(pattern), table_(table), parallel_(parallel) {
     direct_ = args.out.dtype == DType::Float32;
     int64_t numHeads = args.q.shape[2], kvHeads = args.cache.slabs ? args.cache.numKVHeads : args.k.shape[2];
     headsAtOnce_ = args.cache.slabs || direct_ ? numHeads : numHeads / std::max<int64_t>(kvHeads, 1);
     kvHeadsAtOnce_ = args.cache.slabs || direct_ ? kvHeads : 1;
     int64_t rowBytes = std::max<int64_t>(headsAtOnce_, 1) * (args.out.shape[3] + 1) * 4;
-    rows_ = direct_ ? lseOnlyQueries / std::max<int64_t>(headsAtOnce_, 1) : accumulatorBytes / rowBytes;
+    rows_ = direct_ ? lseOnlyQueries / std::max<int64_t>(headsAtOnce_, 1) : (device.isCpu() ? accumulatorBytes : deviceAccumulatorBytes) / rowBytes;
     rows_ = std::clamp<int64_t>(rows_, 64, std::max<int64_t>(args.q.shape[1], 64));
-    memory_ = allocate(size_t(rows_ * (direct_ ? headsAtOnce_ * 4 : rowBytes)), "the sum over a pattern's parts");
+    memory_ = allocate(device, size_t(rows_ * (direct_ ? headsAtOnce_ * 4 : rowBytes)), "the sum over a pattern's parts");
   }
   void run() {
     for (int64_t b = 0; b < args_.q.shape[0]; ++b) {
@@ -121,12 +109,14 @@ class SumOfParts {
                {1, s.count, s.numHeads, out.shape[3]},
                {0, s.numHeads * out.shape[3], out.shape[3], 1}};
     a.lse = lse;
-    begin(a.out, a.lse, args_.sinkLogits, s.firstHead, parallel_);
+    a.accumulate = false;  // the first part begins the sum, sink logits included
     for (const Pattern& part : pattern_.parts) {
       PatternArena arena;
       Pattern sliced = slicedPattern(part, int(s.first), int(s.count), s.batch, s.firstHead, s.numHeads, arena);
       a.pattern = &sliced;
       table_.attention(a, parallel_);
+      a.accumulate = true;
+      a.sinkLogits = {};
     }
     if (!direct_) table_.copy({a.out, out}, parallel_);
   }
@@ -159,7 +149,7 @@ void runAttention(const AttentionCall& call, const AttentionArgs& given, const B
   pattern.checkLists();
   AttentionArgs args = sequencedArguments(call, given);
   if (args.q.shape[0] * args.q.shape[1] * args.q.shape[2] == 0) return;
-  if (pattern.parts.size() > 1) return SumOfParts(args, pattern, table, parallel).run();
+  if (pattern.parts.size() > 1) return SumOfParts(args, pattern, call.q.device(), table, parallel).run();
   args.pattern = &pattern.parts[0];
   table.attention(args, parallel);
 }

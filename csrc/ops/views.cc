@@ -147,6 +147,8 @@ DType parseDType(const std::string& name, const char* op) {
       .with("actual", name);
 }
 
+Tensor toDevice(const Tensor& tensor, const std::string& device) { return onDevice(tensor, parseDevice(device, "to")); }
+
 Tensor cast(const Tensor& tensor, const std::string& dtype) { return converted(tensor, parseDType(dtype, "to")); }
 
 }  // namespace longspan
