@@ -94,9 +94,8 @@ void rope(const RopeArgs& args, Parallel&) {
   if (args.numFrequencies > maxFrequencies) return keepError("rope: more than 256 frequencies");
   if (tokens > 0x7fffffff) return keepError("rope: more than 2^31 - 1 tokens in one call");
   const Launch description = describe(args);
-  forFloat("rope: expected float32, float16 or bfloat16", args.x.dtype, [&](auto type) {
-    launch("rope", ropeToken<decltype(type)>, unsigned(tokens), threads, 0, description);
-  });
+  forFloat("rope: expected float32, float16 or bfloat16", args.x.dtype,
+           [&](auto type) { launch("rope", ropeToken<decltype(type)>, unsigned(tokens), threads, 0, description); });
 }
 
 }  // namespace longspan::cuda

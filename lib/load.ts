@@ -88,8 +88,8 @@ export async function loadModel(source: string, given?: LoadOptions): Promise<Mo
   const onProgress = checkedFunction(op, "onProgress", options.onProgress);
   const signal = checkedSignal(op, options.signal);
   if (options.device !== undefined && typeof options.device !== "string")
-    wrongArgument(op, "device", '"cpu"', options.device);
-  native.requireDevice(op, options.device);
+    wrongArgument(op, "device", '"cpu", "cuda" or "cuda:<number>"', options.device);
+  const device = native.requireDevice(op, options.device);
   signal?.throwIfAborted();
   const files = checkedSource(source);
   const { fields, config } = await readConfig(files.folder);
@@ -99,16 +99,16 @@ export async function loadModel(source: string, given?: LoadOptions): Promise<Mo
 
   const begun = performance.now();
   const checkpoint = await Checkpoint.open(files.weights);
-  const weights = new Weights(checkpoint, dtypes[dtype]!);
+  const weights = new Weights(checkpoint, dtypes[dtype]!, device);
   try {
     const decoder = await architectureOf(fields).load(weights, config, (done, total) => {
       signal?.throwIfAborted();
       onProgress?.({ phase: "load", done, total });
     });
     await idle({ ...(signal && { signal }) });
-    const runner = new ModelRunner(config, decoder, weights.dtype);
+    const runner = new ModelRunner(config, decoder, weights);
     const seconds = ((performance.now() - begun) / 1000).toFixed(2);
-    log("info", `${source}: ${config.numLayers} layers in ${weights.dtype}, loaded in ${seconds} s`);
+    log("info", `${source}: ${config.numLayers} layers in ${weights.dtype} on ${device}, loaded in ${seconds} s`);
     return new Model(runner, new Tokenizer(files.folder), weights, settings);
   } catch (error) {
     weights.dispose();

@@ -37,14 +37,20 @@ export function checkedTokens(op: string, tokens: unknown, vocabSize: number): I
 }
 
 /** [1, count, 1, 1] factors of the queries from `first` on; undefined where all are 1. */
-function queryScaleTensor(first: number, count: number, scale: QueryScale | undefined): Tensor | undefined {
+function queryScaleTensor(
+  first: number,
+  count: number,
+  scale: QueryScale | undefined,
+  device: string,
+): Tensor | undefined {
   if (!scale) return undefined;
   const factors = Float32Array.from({ length: count }, (_, i) => {
     const factor = scale(first + i);
     if (typeof factor === "number" && Number.isFinite(factor)) return factor;
     return wrongArgument("attention", "queryScale", `a finite number for position ${first + i}`, factor);
   });
-  return factors.every((factor) => factor === 1) ? undefined : new Tensor("float32", factors, [1, count, 1, 1]);
+  if (factors.every((factor) => factor === 1)) return undefined;
+  return new Tensor("float32", factors, [1, count, 1, 1], { device });
 }
 
 /** In float32: a bfloat16 factor would be off by as much as the scaling does. */
@@ -56,17 +62,19 @@ export class ModelRunner {
   readonly config: DecoderConfig;
   readonly decoder: DecoderModel;
   readonly defaultKVDType: KVDType;
+  readonly device: string;
 
-  constructor(config: DecoderConfig, decoder: DecoderModel, defaultKVDType: KVDType) {
+  constructor(config: DecoderConfig, decoder: DecoderModel, { dtype, device }: { dtype: KVDType; device: string }) {
     this.config = config;
     this.decoder = decoder;
-    this.defaultKVDType = defaultKVDType;
+    this.defaultKVDType = dtype;
+    this.device = device;
   }
 
   cacheShape({ rotary }: PassSettings): Omit<KVCacheShape, "dtype"> {
     const { numLayers, numKVHeads, headDim } = this.config;
     const keySets = rotary.some(({ distances }) => distances && distances.keys.length > 1) ? 2 : 1;
-    return { numLayers, numKVHeads, headDim, keySets };
+    return { numLayers, numKVHeads, headDim, keySets, device: this.device };
   }
   createCache(settings: PassSettings, dtype: KVDType = this.defaultKVDType): KVCache {
     return new KVCache({ ...this.cacheShape(settings), dtype });
@@ -117,8 +125,8 @@ export class ModelRunner {
     for (let start = 0; start < tokens.length; start += length) {
       const ids = tokens.subarray(start, start + length);
       const first = cache.length;
-      const idTensor = new Tensor("int32", ids, [ids.length]);
-      const scale = queryScaleTensor(first, ids.length, settings.queryScale);
+      const idTensor = new Tensor("int32", ids, [ids.length], { device: this.device });
+      const scale = queryScaleTensor(first, ids.length, settings.queryScale, this.device);
       const pass = this.#pass(first, ids.length, cache, settings, scale);
       let x = advance(this.decoder.embed(idTensor));
       for (let layer = 0; layer < this.decoder.numLayers; layer++) {

@@ -23,6 +23,8 @@ export function takeResult(target: object): boolean;
 export function dtypeOf(tensor: Tensor): string;
 /** The tensor's shape. */
 export function shapeOf(tensor: Tensor): number[];
+/** Where the tensor's memory is. */
+export function deviceOf(tensor: Tensor): string;
 /** The tensor's values, once they are there. */
 export function readTensor(tensor: Tensor, readId: number): Promise<Float32Array | Uint16Array | Int8Array | Uint8Array | Int32Array | BigInt64Array>;
 /** Stops what computes the tensor. */
@@ -137,12 +139,14 @@ export function slice(tensor: Tensor, starts: number[], ends: number[]): Tensor;
 export function narrow(tensor: Tensor, axis: number, start: number, length: number): Tensor;
 /** The tensor in another dtype. */
 export function cast(tensor: Tensor, dtype: string): Tensor;
+/** The tensor on another device. */
+export function toDevice(tensor: Tensor, device: string): Tensor;
 /** Tensors one behind the other along an axis, in memory of their own. */
 export function concatenate(tensors: Tensor[], axis: number): Tensor;
 /** The tensor in dense row-major memory. */
 export function contiguous(tensor: Tensor): Tensor;
 /** An empty key/value cache that grows as keys are appended. */
-export function createKVCache(options?: { /** layers that keep keys and values */ numLayers?: number; /** key/value heads of a layer */ numKVHeads?: number; /** width of a key */ headDim?: number; /** width of a value; headDim if absent */ valueDim?: number; /** float32 or bfloat16 */ dtype?: string; /** 1, or 2: the same keys turned in two ways, beside one set of values */ keySets?: number; }): KVCache;
+export function createKVCache(options?: { /** layers that keep keys and values */ numLayers?: number; /** key/value heads of a layer */ numKVHeads?: number; /** width of a key */ headDim?: number; /** width of a value; headDim if absent */ valueDim?: number; /** float32 or bfloat16 */ dtype?: string; /** where it is kept; cpu if absent */ device?: string; /** 1, or 2: the same keys turned in two ways, beside one set of values */ keySets?: number; }): KVCache;
 /** Appends k [1, seqLen, numKVHeads, headDim], v and, where there are two sets of keys, k2 to a layer. */
 export function cacheAppend(cache: KVCache, layer: number, k: Tensor, v: Tensor, k2?: Tensor | null): void;
 /** flashAttention of q [1, seqLenQ, numHeads, headDim] over a layer's keys. */
@@ -165,8 +169,10 @@ export function machine(): { /** kernels in use */ isa: string; /** kernels this
 export function cuda(): { /** the plugin that was opened */ file: string; /** why no GPU is used; empty when one can be */ reason: string; /** GPUs found */ devices: string[]; };
 /** Why a device other than cpu cannot be used. */
 export function deviceReason(device: string): { /** why the device cannot be used; empty when it can */ reason: string; };
-/** Throws unless tensors can live there; none given is LONGSPAN_DEVICE, else cpu. */
-export function requireDevice(op: string, device?: string | null): void;
+/** The device's name; none given is LONGSPAN_DEVICE, else cpu. Throws unless tensors can live there. */
+export function requireDevice(op: string, device?: string | null): string;
+/** The memory of a device. */
+export function deviceMemory(device: string): { /** held by tensors and caches there now */ usedBytes: number; /** what may still be allocated there */ availableBytes: number; };
 /** The memory budget and what is used of it. */
 export function memory(): { /** held by tensors, caches and scratch now */ usedBytes: number; /** what they may hold in all */ budgetBytes: number; /** what may still be allocated */ availableBytes: number; /** outputs that wait in the queue */ pendingBytes: number; };
 /** An own limit besides the system's; 0 for none. */

@@ -84,8 +84,9 @@ export class Tensor {
   get dims(): readonly number[] {
     return this.shape;
   }
-  get device(): "cpu" {
-    return "cpu";
+  /** cpu, cuda, or cuda:<number>. */
+  get device(): string {
+    return native.deviceOf(this);
   }
   /** Number of elements. */
   get size(): number {
@@ -94,9 +95,8 @@ export class Tensor {
 
   /** In another dtype (rounded to nearest even), or on another device. */
   to(target: string): Tensor {
-    if (target === "cpu") return this;
-    if (/^cuda(:\d+)?$/.test(target)) native.requireDevice("to", target);
-    return native.cast(this, target);
+    if (!/^(cpu|cuda(:.*)?)$/.test(target)) return native.cast(this, target);
+    return this.device === target ? this : native.toDevice(this, target);
   }
   /** float16 and bfloat16 as float32. */
   toFloat32(): Tensor {

@@ -119,7 +119,7 @@ describe("LONGSPAN_LOG_LEVEL", () => {
       await context.dispose();
     }
     await model.dispose();`;
-  const loaded = /^longspan: info: assets\/books: \d+ layers in float32, loaded in [\d.]+ s$/;
+  const loaded = /^longspan: info: assets\/books: \d+ layers in float32 on cpu, loaded in [\d.]+ s$/;
   const warned = /^longspan: warn: the context has more than the 256 tokens that the model was made for/;
 
   for (const [level, ...lines] of [

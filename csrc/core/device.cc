@@ -35,8 +35,7 @@ const DeviceCalls& calls() { return *cudaPlugin().calls; }
   int outOfMemory = 0;
   const std::string reason = calls().error(&outOfMemory);
   calls().clearError();
-  if (!outOfMemory)
-    throw Error(Code::Execution, concat(op, " failed on ", device.name(), ": ", reason)).with("op", op);
+  if (!outOfMemory) throw Error(Code::Execution, concat(op, " failed on ", device.name(), ": ", reason)).with("op", op);
   throw Error(Code::OutOfMemory, concat(op, ": too little memory on ", device.name(), ": ", reason))
       .with("requiredBytes", 0.0)
       .with("availableBytes", double(deviceMemory(device).availableBytes))
@@ -61,9 +60,7 @@ void openDevice(const std::string& what, const Device& device) {
 
 }  // namespace
 
-std::string Device::name() const {
-  return index < 0 ? "cpu" : index == 0 ? "cuda" : "cuda:" + std::to_string(index);
-}
+std::string Device::name() const { return index < 0 ? "cpu" : index == 0 ? "cuda" : "cuda:" + std::to_string(index); }
 
 Device parseDevice(const std::string& name, const std::string& what) {
   if (name == "cpu") return {};

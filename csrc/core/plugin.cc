@@ -32,7 +32,8 @@ std::string open(Plugin& plugin) {
   auto deviceCount = find<decltype(&longspanDeviceCount)>(library, "longspanDeviceCount");
   auto describe = find<decltype(&longspanDescribeDevice)>(library, "longspanDescribeDevice");
   auto error = find<decltype(&longspanError)>(library, "longspanError");
-  if (!version || !backend || !calls || !deviceCount || !describe || !error) return plugin.file + " is not a longspan plugin";
+  if (!version || !backend || !calls || !deviceCount || !describe || !error)
+    return plugin.file + " is not a longspan plugin";
   if (version() != pluginVersion) return plugin.file + " belongs to another build of longspan";
   const int count = deviceCount();
   if (count == 0) return error();

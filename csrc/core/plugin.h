@@ -12,8 +12,8 @@ namespace longspan {
 // Memory and order of the devices of a plugin. Calls that return an int give 0, or 1 with error() set; memory calls are
 // in the order of the device's one stream.
 struct DeviceCalls {
-  int (*open)(int device);  // once per device, before all else
-  int (*use)(int device);   // kernels and copies of this thread go there from now on
+  int (*open)(int device);                      // once per device, before all else
+  int (*use)(int device);                       // kernels and copies of this thread go there from now on
   void* (*allocate)(int device, size_t bytes);  // null and error(); may be called by any thread
   void (*release)(int device, void* data);      // by any thread, after the last kernel that uses it was enqueued
   int (*freeBytes)(int device, size_t* available, size_t* total);

@@ -74,13 +74,10 @@ std::string logLevelFrom(const char* name) {
 
 Settings read() {
   const std::string device = variable("LONGSPAN_DEVICE");
-  return {threadsFrom("LONGSPAN_THREADS"),
-          bytesFrom("LONGSPAN_QUEUE_BYTES", defaultQueueBytes),
-          bytesFrom("LONGSPAN_MEMORY", 0),
-          bytesFrom("LONGSPAN_CUDA_MEMORY", 0),
-          variable("LONGSPAN_CUDA_PLUGIN"),
-          variable("LONGSPAN_ISA"),
-          device.empty() ? "cpu" : device, logLevelFrom("LONGSPAN_LOG_LEVEL")};
+  return {threadsFrom("LONGSPAN_THREADS"),  bytesFrom("LONGSPAN_QUEUE_BYTES", defaultQueueBytes),
+          bytesFrom("LONGSPAN_MEMORY", 0),  bytesFrom("LONGSPAN_CUDA_MEMORY", 0),
+          variable("LONGSPAN_CUDA_PLUGIN"), variable("LONGSPAN_ISA"),
+          device.empty() ? "cpu" : device,  logLevelFrom("LONGSPAN_LOG_LEVEL")};
 }
 
 }  // namespace

@@ -8,14 +8,14 @@
 namespace longspan {
 
 struct Settings {
-  int threads;           // LONGSPAN_THREADS, else the processors this process may use
-  int64_t queueBytes;    // LONGSPAN_QUEUE_BYTES, else 1 GiB
-  int64_t memoryBytes;   // LONGSPAN_MEMORY; 0: no own limit
+  int threads;              // LONGSPAN_THREADS, else the processors this process may use
+  int64_t queueBytes;       // LONGSPAN_QUEUE_BYTES, else 1 GiB
+  int64_t memoryBytes;      // LONGSPAN_MEMORY; 0: no own limit
   int64_t cudaMemoryBytes;  // LONGSPAN_CUDA_MEMORY, of each device; 0: no own limit
   std::string cudaPlugin;   // LONGSPAN_CUDA_PLUGIN; empty: the file beside the addon
-  std::string isa;       // LONGSPAN_ISA; empty: no wish
-  std::string device;    // LONGSPAN_DEVICE, else cpu
-  std::string logLevel;  // LONGSPAN_LOG_LEVEL, else warn
+  std::string isa;          // LONGSPAN_ISA; empty: no wish
+  std::string device;       // LONGSPAN_DEVICE, else cpu
+  std::string logLevel;     // LONGSPAN_LOG_LEVEL, else warn
 };
 constexpr int maxThreads = 256;
 

@@ -126,8 +126,9 @@ void defineMachine(Exports& exports) {
   exports.define<machine>("machine", "Kernels, threads and limits in use.");
   exports.define<cuda>("cuda", "The CUDA plugin: what it found, or why it is not used.");
   exports.define<deviceReason>("deviceReason", {"device"}, "Why a device other than cpu cannot be used.");
-  exports.define<requireDevice>("requireDevice", {"op", "device"},
-                                "The device's name; none given is LONGSPAN_DEVICE, else cpu. Throws unless tensors can live there.");
+  exports.define<requireDevice>(
+      "requireDevice", {"op", "device"},
+      "The device's name; none given is LONGSPAN_DEVICE, else cpu. Throws unless tensors can live there.");
   exports.define<deviceMemoryOf>("deviceMemory", {"device"}, "The memory of a device.");
   exports.define<memory>("memory", "The memory budget and what is used of it.");
   exports.define<setMemoryBudget>("setMemoryBudget", {"bytes"}, "An own limit besides the system's; 0 for none.");

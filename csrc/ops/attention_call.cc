@@ -31,7 +31,7 @@ std::optional<Tensor> broadcastTo(const AttentionCall& call, const char* name, c
                                   const Shape& wanted, const char* axes) {
   if (!given) return given;
   requireDType(call.op, name, *given, floatDTypes);
-  Tensor from = converted(*given, DType::Float32), view = from;
+  Tensor from = onDevice(converted(*given, DType::Float32), call.q.device()), view = from;
   const int rank = int(wanted.size());
   view.shape = wanted;
   view.strides.assign(wanted.size(), 0);
@@ -116,8 +116,10 @@ AttentionCall attentionCall(const char* op, Dims& dims, const Tensor& q, int64_t
 }
 
 void allocateOutputs(AttentionCall& call, bool withLse) {
-  call.out = newOutput(call.op, call.q.dtype, {call.batch, call.seqLenQ, call.numHeads, call.valueDim}, call.q.device());
-  if (withLse) call.lse = newOutput(call.op, DType::Float32, {call.batch, call.numHeads, call.seqLenQ}, call.q.device());
+  call.out =
+      newOutput(call.op, call.q.dtype, {call.batch, call.seqLenQ, call.numHeads, call.valueDim}, call.q.device());
+  if (withLse)
+    call.lse = newOutput(call.op, DType::Float32, {call.batch, call.numHeads, call.seqLenQ}, call.q.device());
 }
 AttentionCall plainCall(const char* op, Dims& dims, const Tensor& q, const Tensor& k, const Tensor& v,
                         const std::optional<double>& scale) {
@@ -146,12 +148,13 @@ Tensor fullAttention(const char* op, float scale, const Tensor& q, const Tensor&
   call.pattern = concretePattern(op, spec, {q.shape[0], q.shape[2], call.seqLenQ, call.seqLenKV});
   call.q = q;
   call.out = newOutput(op, dtype, {q.shape[0], call.seqLenQ, q.shape[2], v.shape[3]}, q.device());
-  enqueue(op, hasRows<&Backend::attention>, {&q, &k, &v}, {&call.out}, [call, k, v](const Backend& table, Parallel& parallel) {
-    AttentionArgs args = argumentsOf(call);
-    args.k = k.view();
-    args.v = v.view();
-    runAttention(call, args, table, parallel);
-  });
+  enqueue(op, hasRows<&Backend::attention>, {&q, &k, &v}, {&call.out},
+          [call, k, v](const Backend& table, Parallel& parallel) {
+            AttentionArgs args = argumentsOf(call);
+            args.k = k.view();
+            args.v = v.view();
+            runAttention(call, args, table, parallel);
+          });
   return call.out;
 }
 

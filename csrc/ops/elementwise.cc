@@ -64,9 +64,10 @@ Tensor gatedActivation(const Tensor& gate, const std::optional<Tensor>& up, cons
                  toString(up->shape));
   }
   Tensor out = newOutput("gatedActivation", gate.dtype, gate.shape, gate.device());
-  enqueue("gatedActivation", hasRows<&Backend::gated>, {&gate, up ? &*up : &gate}, {&out}, [=](const Backend& table, Parallel& parallel) {
-    table.gated({gate.view(), viewOf(up), out.view(), activation}, parallel);
-  });
+  enqueue("gatedActivation", hasRows<&Backend::gated>, {&gate, up ? &*up : &gate}, {&out},
+          [=](const Backend& table, Parallel& parallel) {
+            table.gated({gate.view(), viewOf(up), out.view(), activation}, parallel);
+          });
   return out;
 }
 

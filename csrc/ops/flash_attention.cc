@@ -108,14 +108,15 @@ AttentionPart mergeAttention(const std::vector<AttentionPart>& parts) {
          lse = newOutput("mergeAttention", DType::Float32, parts[0].lse.shape, parts[0].out.device());
   std::vector<const Tensor*> inputs;
   for (const auto& part : parts) inputs.insert(inputs.end(), {&part.out, &part.lse});
-  enqueue("mergeAttention", hasRows<&Backend::mergeAttention>, inputs, {&out, &lse}, [=](const Backend& table, Parallel& parallel) {
-    std::vector<TensorView> outs, lses;
-    for (const auto& part : parts) {
-      outs.push_back(part.out.view());
-      lses.push_back(part.lse.view());
-    }
-    table.mergeAttention({int(parts.size()), outs.data(), lses.data(), out.view(), lse.view()}, parallel);
-  });
+  enqueue("mergeAttention", hasRows<&Backend::mergeAttention>, inputs, {&out, &lse},
+          [=](const Backend& table, Parallel& parallel) {
+            std::vector<TensorView> outs, lses;
+            for (const auto& part : parts) {
+              outs.push_back(part.out.view());
+              lses.push_back(part.lse.view());
+            }
+            table.mergeAttention({int(parts.size()), outs.data(), lses.data(), out.view(), lse.view()}, parallel);
+          });
   return {out, lse};
 }
 

@@ -23,9 +23,10 @@ Tensor norm(const char* op, const Tensor& x, const std::optional<Tensor>& weight
   if (epsilon < 0) badArgument(op, "epsilon", concat("epsilon must not be negative, got ", epsilon));
 
   Tensor out = newOutput(op, x.dtype, x.shape, x.device());
-  enqueue(op, hasRows<&Backend::norm>, {&x, weight ? &*weight : &x, bias ? &*bias : &x}, {&out}, [=](const Backend& table, Parallel& parallel) {
-    table.norm({x.view(), viewOf(weight), viewOf(bias), out.view(), float(epsilon), centre}, parallel);
-  });
+  enqueue(op, hasRows<&Backend::norm>, {&x, weight ? &*weight : &x, bias ? &*bias : &x}, {&out},
+          [=](const Backend& table, Parallel& parallel) {
+            table.norm({x.view(), viewOf(weight), viewOf(bias), out.view(), float(epsilon), centre}, parallel);
+          });
   return out;
 }
 

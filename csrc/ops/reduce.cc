@@ -81,11 +81,12 @@ Tensor embedding(const Integers& ids, const Tensor& weight) {
   shape.push_back(hiddenSize);
   Tensor out = newOutput("embedding", weight.dtype == DType::BFloat16 ? DType::BFloat16 : DType::Float32,
                          {flat.shape[0], hiddenSize}, weight.device());
-  enqueue("embedding", hasRows<&Backend::embedding>, {&flat, &weight}, {&out}, [=, size = vocabSize](const Backend& table, Parallel& parallel) {
-    int64_t badIndex = -1;
-    table.embedding({flat.view(), weight.view(), out.view(), &badIndex}, parallel);
-    failOnBadIndex("embedding", "id", badIndex, size);
-  });
+  enqueue("embedding", hasRows<&Backend::embedding>, {&flat, &weight}, {&out},
+          [=, size = vocabSize](const Backend& table, Parallel& parallel) {
+            int64_t badIndex = -1;
+            table.embedding({flat.view(), weight.view(), out.view(), &badIndex}, parallel);
+            failOnBadIndex("embedding", "id", badIndex, size);
+          });
   return reshape(out, shape);
 }
 

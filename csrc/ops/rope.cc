@@ -36,23 +36,25 @@ Tensor rope(const Tensor& x, const Integers& positions, const RopeOptions& optio
     frequencies.tensor = onDevice(converted(*frequencies.tensor, DType::Float32), Device{});
     lists.push_back(&*frequencies.tensor);
   }
-  enqueue("rope", hasRows<&Backend::rope>, {&x, &places}, {&out},
-          [=, positions = places, scale = float(options.attentionScale), step = options.positionStep,
-           offset = options.positionOffset,
-           interleaved = options.layout == "interleaved"](const Backend& table, Parallel& parallel) {
-            std::vector<double> values = readNumbers(frequencies, backend(), parallel);
-            RopeArgs args{};
-            args.x = x.view();
-            args.positions = positions.view();
-            args.frequencies64 = values.data();
-            args.numFrequencies = pairs;
-            args.attentionScale = scale;
-            args.interleaved = interleaved;
-            args.positionStep = step;
-            args.positionOffset = offset;
-            args.out = out.view();
-            table.rope(args, parallel);
-          }, lists);
+  enqueue(
+      "rope", hasRows<&Backend::rope>, {&x, &places}, {&out},
+      [=, positions = places, scale = float(options.attentionScale), step = options.positionStep,
+       offset = options.positionOffset,
+       interleaved = options.layout == "interleaved"](const Backend& table, Parallel& parallel) {
+        std::vector<double> values = readNumbers(frequencies, backend(), parallel);
+        RopeArgs args{};
+        args.x = x.view();
+        args.positions = positions.view();
+        args.frequencies64 = values.data();
+        args.numFrequencies = pairs;
+        args.attentionScale = scale;
+        args.interleaved = interleaved;
+        args.positionStep = step;
+        args.positionOffset = offset;
+        args.out = out.view();
+        table.rope(args, parallel);
+      },
+      lists);
   return out;
 }
 

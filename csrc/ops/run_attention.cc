@@ -10,7 +10,7 @@ namespace {
 
 constexpr int64_t accumulatorBytes = 6 << 20;  // out in float32 and lse of a slice
 constexpr int64_t deviceAccumulatorBytes = 256 << 20;
-constexpr int64_t lseOnlyQueries = 1 << 18;    // of a slice whose out is float32 already, over its heads
+constexpr int64_t lseOnlyQueries = 1 << 18;  // of a slice whose out is float32 already, over its heads
 
 struct Slice {
   int batch, firstHead, numHeads, firstKVHead, numKVHeads;
@@ -73,9 +73,11 @@ class SumOfParts {
     headsAtOnce_ = args.cache.slabs || direct_ ? numHeads : numHeads / std::max<int64_t>(kvHeads, 1);
     kvHeadsAtOnce_ = args.cache.slabs || direct_ ? kvHeads : 1;
     int64_t rowBytes = std::max<int64_t>(headsAtOnce_, 1) * (args.out.shape[3] + 1) * 4;
-    rows_ = direct_ ? lseOnlyQueries / std::max<int64_t>(headsAtOnce_, 1) : (device.isCpu() ? accumulatorBytes : deviceAccumulatorBytes) / rowBytes;
+    rows_ = direct_ ? lseOnlyQueries / std::max<int64_t>(headsAtOnce_, 1)
+                    : (device.isCpu() ? accumulatorBytes : deviceAccumulatorBytes) / rowBytes;
     rows_ = std::clamp<int64_t>(rows_, 64, std::max<int64_t>(args.q.shape[1], 64));
-    memory_ = allocate(device, size_t(rows_ * (direct_ ? headsAtOnce_ * 4 : rowBytes)), "the sum over a pattern's parts");
+    memory_ =
+        allocate(device, size_t(rows_ * (direct_ ? headsAtOnce_ * 4 : rowBytes)), "the sum over a pattern's parts");
   }
   void run() {
     for (int64_t b = 0; b < args_.q.shape[0]; ++b) {

@@ -33,6 +33,6 @@ export function adaptiveSpan(options: AdaptiveSpanOptions): {
   return {
     causal: true,
     window: { before: reach, after: 0 },
-    distanceBias: new Tensor("float32", table, [spans.length, reach + 1]),
+    distanceBias: new Tensor("float32", table, [spans.length, reach + 1], { device: "cpu" }),
   };
 }

@@ -14,6 +14,8 @@ export interface KVCacheShape {
   dtype: KVDType;
   /** 2 where a scheme needs each key turned in two ways; 1 if absent. */
   keySets?: 1 | 2;
+  /** cpu if absent. */
+  device?: string;
 }
 
 /** What cacheAttention takes besides the keys. */
@@ -85,8 +87,9 @@ export class KVCache {
 
   /** CacheMismatchError unless the cache was made for this shape (any dtype). */
   requireFits(shape: Omit<KVCacheShape, "dtype">): void {
-    for (const field of ["numLayers", "numKVHeads", "headDim", "keySets"] as const) {
-      const [actual, expected] = [this.shape[field] ?? 1, shape[field] ?? 1];
+    const absent = { numLayers: 1, numKVHeads: 1, headDim: 1, keySets: 1, device: "cpu" };
+    for (const field of ["numLayers", "numKVHeads", "headDim", "keySets", "device"] as const) {
+      const [actual, expected] = [this.shape[field] ?? absent[field], shape[field] ?? absent[field]];
       if (actual === expected) continue;
       throw new CacheMismatchError(
         `the cache was made for ${field} = ${actual}, the model and its ropeScaling have ${field} = ${expected}`,

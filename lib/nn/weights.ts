@@ -12,10 +12,13 @@ export class Weights {
   readonly #made: (Tensor | PackedMatrix)[] = [];
   /** Of activations; float32 keeps 16-bit weights as they are, which is exact. */
   readonly dtype: ComputeDType;
+  /** Where they are put. */
+  readonly device: string;
 
-  constructor(checkpoint: Checkpoint, dtype: ComputeDType) {
+  constructor(checkpoint: Checkpoint, dtype: ComputeDType, device: string) {
     this.#checkpoint = checkpoint;
     this.dtype = dtype;
+    this.device = device;
   }
 
   has(name: string): boolean {
@@ -53,7 +56,8 @@ export class Weights {
   async matrix(names: readonly string[], rows: readonly number[], columns: number): Promise<PackedMatrix> {
     const parts = names.map((name, i) => this.#view(name, [rows[i]!, columns]));
     const same = parts.every((part) => part.dtype === parts[0]!.dtype);
-    const whole = parts.length === 1 ? parts[0]! : await this.#joined(parts, same ? parts[0]!.dtype : "float32");
+    const whole =
+      parts.length === 1 ? this.#placed(parts[0]!) : await this.#joined(parts, same ? parts[0]!.dtype : "float32");
     try {
       await this.#room(whole.size * 4);
       return this.#kept(native.packWeight(whole, this.dtype === "bfloat16" ? { dtype: "bfloat16" } : {}));
@@ -72,6 +76,14 @@ export class Weights {
     return made;
   }
 
+  /** `tensor` on the device; where that is a copy, the tensor is let go of. */
+  #placed(tensor: Tensor): Tensor {
+    if (this.device === "cpu") return tensor;
+    const placed = native.toDevice(tensor, this.device);
+    tensor.dispose();
+    return placed;
+  }
+
   /** Views one behind the other, in memory of their own and in `dtype`; the views are let go of. */
   async #joined(views: Tensor[], dtype: string): Promise<Tensor> {
     const parts: Tensor[] = [];
@@ -81,7 +93,7 @@ export class Weights {
         parts.push(native.cast(view, dtype));
       }
       await this.#room(parts.reduce((bytes, part) => bytes + part.size * 4, 0));
-      return native.concatenate(parts, 0);
+      return this.#placed(native.concatenate(parts, 0));
     } finally {
       for (const tensor of [...parts, ...views]) tensor.dispose();
     }

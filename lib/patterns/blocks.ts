@@ -54,8 +54,8 @@ export function blockLists(
     blockQ: q,
     blockKV: kv,
     firstRow,
-    rowStart: new Tensor("int32", rowStart, [rowStart.length]),
-    columns: new Tensor("int32", columns, [columns.length]),
+    rowStart: new Tensor("int32", rowStart, [rowStart.length], { device: "cpu" }),
+    columns: new Tensor("int32", columns, [columns.length], { device: "cpu" }),
     ...(within ? { of: [within] } : {}),
   };
 }
@@ -211,7 +211,11 @@ export function mask(options: { allowed: ((q: number, kv: number) => boolean) | 
       const table = new Uint8Array(seqLenQ * seqLenKV);
       for (let q = 0; q < seqLenQ; q++)
         for (let kv = 0; kv < seqLenKV; kv++) table[q * seqLenKV + kv] = allowed(q + start, kv) ? 1 : 0;
-      return { kind: "elements", mask: new Tensor("uint8", table, [seqLenQ, seqLenKV]), firstQuery: start };
+      return {
+        kind: "elements",
+        mask: new Tensor("uint8", table, [seqLenQ, seqLenKV], { device: "cpu" }),
+        firstQuery: start,
+      };
     },
     { title: "mask" },
   );

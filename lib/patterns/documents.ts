@@ -58,7 +58,7 @@ export function tree(options: { parents: readonly number[] }): Pattern {
     if (parent >= 0) mask.copyWithin(node * size, parent * size, (parent + 1) * size);
     mask[node * size + node] = 1;
   });
-  const table = unscoped(() => new Tensor("uint8", mask, [size, size]));
+  const table = unscoped(() => new Tensor("uint8", mask, [size, size], { device: "cpu" }));
   return new Pattern(
     ({ seqLenKV }) => {
       const committed = Math.max(seqLenKV - size, 0);

@@ -64,7 +64,7 @@ function fromLines({ columns, offsets, blockSize = 1 }: VerticalSlashLines): Pat
   if (!Array.isArray(offsets) || !offsets.every((x) => Number.isSafeInteger(x) && x >= 0 && x <= 2 ** 30))
     wrongArgument(op, "offsets", "a list of integers from 0 on", offsets);
   const sorted = Int32Array.from(new Set(offsets)).sort();
-  const list = unscoped(() => new Tensor("int32", sorted, [1, 1, 1, sorted.length]));
+  const list = unscoped(() => new Tensor("int32", sorted, [1, 1, 1, sorted.length], { device: "cpu" }));
   const vertical = { kind: "keys", bounds: spansOf(op, columns, "columns") };
   return new Pattern(lines(vertical, { kind: "diagonals", columns: list, size: blockSize }), { title });
 }
