@@ -13,7 +13,7 @@
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #elif defined(__SANITIZE_THREAD__)
-#include <sanitizer/tsan_interface.h>
+#error "ThreadSanitizer would make switches a hundred times slower: compile this with -fno-sanitize=thread"
 #endif
 
 namespace longspan::emulator {
@@ -46,18 +46,12 @@ class Fiber {
     auto* words = reinterpret_cast<uint64_t*>(bottom_ + stackBytes - 64 * (1 + number % 64)) - savedWords;
     words[returnWord] = reinterpret_cast<uint64_t>(entry);
     top_ = words;
-#if defined(__SANITIZE_THREAD__)
-    tsan_ = __tsan_create_fiber(0);
-#endif
   }
   bool exists() const { return top_ != nullptr; }
 
   void switchTo(Fiber& next) {
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_start_switch_fiber(&fakeStack_, next.bottom_, next.bytes_);
-#elif defined(__SANITIZE_THREAD__)
-    if (!bottom_) tsan_ = __tsan_get_current_fiber();  // the caller's, which may be another each time
-    __tsan_switch_to_fiber(next.tsan_, 0);
 #endif
     previous = this;
     longspanSwitchStack(&top_, next.top_);
@@ -80,7 +74,6 @@ class Fiber {
   unsigned char* bottom_ = nullptr;
   size_t bytes_ = 0;
   [[maybe_unused]] void* fakeStack_ = nullptr;
-  [[maybe_unused]] void* tsan_ = nullptr;
 };
 
 }  // namespace longspan::emulator
