@@ -65,7 +65,7 @@ __device__ void normRow(const Launch& launch, int64_t row, float* kept, float* p
   }
   const float scale = 1.f / sqrtf(sumOfThreads<warps>(sum, partial) / float(n) + launch.epsilon);
   for (int64_t i = first; i < n; i += step) {
-    float x[width], weight[width], bias[width];
+    float x[width], weight[width] = {}, bias[width] = {};
     read(i, x);
     if (launch.weight)
       readWeights(launch.weight, launch.weightType, i, launch.weightStride, launch.weightVectors, weight);
