@@ -86,6 +86,9 @@ constexpr Backend table = {
     .isSupported = hasDevice,
     .nativeBFloat16 = true,
     .rope = rope,
+    .attention = attention,
+    .mergeAttention = mergeAttention,
+    .cacheAppend = cacheAppend,
 };
 constexpr DeviceCalls calls = {open,     use,  allocate,    release, freeBytes, upload,
                                download, zero, synchronise, error,   clearError};
