@@ -130,6 +130,11 @@ constexpr Backend table = {
     .topK = topK,
     .pack = pack,
     .matmul = matmul,
+    .attention = attention,
+    .mergeAttention = mergeAttention,
+    .bucketHash = bucketHash,
+    .sortTokens = sortTokens,
+    .cacheAppend = cacheAppend,
 };
 constexpr DeviceCalls calls = {
     .open = open,
