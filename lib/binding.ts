@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { errorFromNative, NativeBindingError } from "./errors.js";
 import type * as Native from "./native.d.ts";
 
-export type { KVCache, PackedMatrix, SafetensorsFile } from "./native.d.ts";
+export type { KVCache, PackedMatrix, Recording, SafetensorsFile } from "./native.d.ts";
 
 const require = createRequire(import.meta.url);
 

@@ -8,6 +8,7 @@ import type { DecoderConfig, DecoderModel, Pass } from "./models/index.js";
 import { native } from "./binding.js";
 import type { QueryScale } from "./positions/index.js";
 import { wrongArgument } from "./options.js";
+import { RecordedPass } from "./recorded-pass.js";
 import { scope, Tensor } from "./tensor.js";
 
 /** Tokens per pass; measured: longer ones gain nothing on a CPU, shorter ones leave the products too small. */
@@ -63,6 +64,7 @@ export class ModelRunner {
   readonly decoder: DecoderModel;
   readonly defaultKVDType: KVDType;
   readonly device: string;
+  readonly #recorded = new WeakMap<KVCache, RecordedPass>();
 
   constructor(config: DecoderConfig, decoder: DecoderModel, { dtype, device }: { dtype: KVDType; device: string }) {
     this.config = config;
@@ -86,6 +88,7 @@ export class ModelRunner {
   async run(tokens: Int32Array, options: RunOptions): Promise<void> {
     const { cache, signal } = options;
     const before = cache.length;
+    if (tokens.length === 1 && this.device !== "cpu" && (await this.#runRecorded(tokens[0]!, options))) return;
     const state: { newest?: Tensor; stopped: boolean } = { stopped: false };
     let loop: Promise<void> | undefined;
     try {
@@ -103,6 +106,32 @@ export class ModelRunner {
       throw error;
     } finally {
       state.newest?.dispose();
+    }
+  }
+
+  /** One token by the recording of its pass; false where there is none. */
+  async #runRecorded(token: number, { cache, settings, onChunk, onDone, signal }: RunOptions): Promise<boolean> {
+    signal?.throwIfAborted();
+    const before = cache.length;
+    let recorded = this.#recorded.get(cache);
+    if (!recorded?.isFor(settings)) {
+      // Worth it from the second token on: settings that follow the length are other ones each time.
+      recorded?.dispose();
+      recorded = new RecordedPass(this.decoder, cache, settings, this.device);
+      this.#recorded.set(cache, recorded);
+      cache.keep(recorded);
+      return false;
+    }
+    try {
+      const x = await recorded.run(token);
+      if (!x) return false;
+      cache.commit(before + 1);
+      await onChunk(x, 0);
+      onDone?.(1);
+      return true;
+    } catch (error) {
+      cache.rollback(before);
+      throw error;
     }
   }
 

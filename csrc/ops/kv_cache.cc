@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "attention_call.h"
+#include "machine.h"
 #include "recording.h"
 
 namespace longspan {
@@ -91,7 +92,7 @@ KVCache createKVCache(const KVCacheOptions& options) {
   storage->valueDim = options.valueDim.value_or(options.headDim);
   storage->keySets = int(options.keySets);
   storage->layers.resize(options.numLayers);
-  storage->device = parseDevice(options.device.value_or("cpu"), op);
+  storage->device = parseDevice(requireDevice(op, options.device), op);
   for (auto& layer : storage->layers) layer.order = newOrder(*storage);
   return {storage};
 }

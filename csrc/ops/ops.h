@@ -293,7 +293,7 @@ struct KVCacheOptions {
       field("headDim", &KVCacheOptions::headDim, "width of a key"),
       field("valueDim", &KVCacheOptions::valueDim, "width of a value; headDim if absent"),
       field("dtype", &KVCacheOptions::dtype, "float32 or bfloat16"),
-      field("device", &KVCacheOptions::device, "where it is kept; cpu if absent"),
+      field("device", &KVCacheOptions::device, "where it is kept; LONGSPAN_DEVICE, else cpu, if absent"),
       field("keySets", &KVCacheOptions::keySets, "1, or 2: the same keys turned in two ways, beside one set of values"),
   };
 };

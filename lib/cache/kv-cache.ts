@@ -1,7 +1,7 @@
 // Keys and values of the tokens read so far, one growing store per layer. All keys are kept, also those that a window
 // no longer sees.
 import { ArgumentError, CacheMismatchError, DisposedError } from "../errors.js";
-import { native, type KVCache as NativeKVCache } from "../binding.js";
+import { native, type KVCache as NativeKVCache, type Recording } from "../binding.js";
 import type { PatternSpec } from "../native.d.ts";
 import type { Tensor } from "../tensor.js";
 
@@ -14,7 +14,7 @@ export interface KVCacheShape {
   dtype: KVDType;
   /** 2 where a scheme needs each key turned in two ways; 1 if absent. */
   keySets?: 1 | 2;
-  /** cpu if absent. */
+  /** LONGSPAN_DEVICE, else cpu, if absent. */
   device?: string;
 }
 
@@ -36,11 +36,12 @@ export interface CacheAttentionOptions {
 export class KVCache {
   readonly shape: Readonly<KVCacheShape>;
   #native: NativeKVCache | undefined;
+  readonly #kept = new Set<{ dispose(): void }>();
   #length = 0;
 
   constructor(shape: KVCacheShape) {
-    this.shape = Object.freeze({ ...shape });
-    this.#native = native.createKVCache({ ...shape });
+    this.shape = Object.freeze({ ...shape, device: native.requireDevice("KVCache", shape.device) });
+    this.#native = native.createKVCache({ ...this.shape });
   }
 
   /** Tokens whose keys are complete in every layer. */
@@ -64,6 +65,10 @@ export class KVCache {
     if (!pattern) return native.cacheAttention(q, this.#handle(), layer, rest, keySet);
     const lengths = { seqLenQ: q.shape[1] ?? 0, seqLenKV: native.cacheLength(this.#handle(), layer) };
     return native.cacheAttention(q, this.#handle(), layer, { ...rest, pattern: pattern.spec(lengths) }, keySet);
+  }
+  /** Runs a recorded pass; false where the recording is not of this cache's memory. */
+  replay(recording: Recording, token: number, position: number): boolean {
+    return native.replay(recording, this.#handle(), token, position);
   }
   /** All layers have got the keys of tokens up to `length`. */
   commit(length: number): void {
@@ -98,7 +103,13 @@ export class KVCache {
     }
   }
 
+  /** `resource` is disposed with the cache. */
+  keep(resource: { dispose(): void }): void {
+    this.#kept.add(resource);
+  }
   dispose(): void {
+    for (const resource of this.#kept) resource.dispose();
+    this.#kept.clear();
     if (this.#native) native.dispose(this.#native);
     this.#native = undefined;
   }
