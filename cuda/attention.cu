@@ -20,12 +20,10 @@ __global__ void __launch_bounds__(32 * endWarps) combineParts(const __grid_const
   const AttentionBlock block = blockOf(launch, blockIdx.x, 0);
   const int lane = threadIdx.x % 32, numRows = minOf(block.numRows(), launch.rowsPerBlock);
   for (int row = threadIdx.x / 32; row < numRows; row += endWarps) {
-    const AttentionRow place = rowOf(block, row);
-    if (!place.exists) continue;
     const int64_t at = block.slot * launch.numParts * launch.rowsPerBlock + row;
     const RowParts parts = {launch.partOuts + at * Dim, launch.partStates + at * 2, launch.numParts,
                             launch.rowsPerBlock * Dim, launch.rowsPerBlock * 2};
-    finishRow(block, place, mergeParts<Dim>(launch, parts, lane), lane);
+    endRow<Dim>(block, parts, row, true, lane);
   }
 }
 
