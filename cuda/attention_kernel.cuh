@@ -27,9 +27,9 @@ struct AttentionTile {
   static_assert(queryBytes % 128 == 0 && tileBytes % 128 == 0);
 
   const AttentionBlock& block;
+  KeyTiles& tiles;
   const int lane, warp, firstRow;  // of the warp's rows in the block
   T *queryTile, *keyTiles, *valueTiles;
-  KeyTiles& tiles;
   int taken = 0;  // tiles of keys, by all warps
   Products<T, Dim, tileKV> products;
   float out[Dim / 8][4];
