@@ -1,5 +1,6 @@
 // The `attention` row: how a call is cut into blocks, what it points to brought to the device, its kernels in order.
 #include <algorithm>
+#include <optional>
 
 #include "attention_rows.cuh"
 #include "cache.cuh"
@@ -20,12 +21,10 @@ __global__ void __launch_bounds__(32 * endWarps) combineParts(const __grid_const
   const AttentionBlock block = blockOf(launch, blockIdx.x, 0);
   const int lane = threadIdx.x % 32, numRows = minOf(block.numRows(), launch.rowsPerBlock);
   for (int row = threadIdx.x / 32; row < numRows; row += endWarps) {
-    const AttentionRow place = rowOf(block, row);
-    if (!place.exists) continue;
     const int64_t at = block.slot * launch.numParts * launch.rowsPerBlock + row;
     const RowParts parts = {launch.partOuts + at * Dim, launch.partStates + at * 2, launch.numParts,
                             launch.rowsPerBlock * Dim, launch.rowsPerBlock * 2};
-    finishRow(block, place, mergeParts<Dim>(launch, parts, lane), lane);
+    endRow<Dim>(block, parts, row, true, lane);
   }
 }
 
@@ -327,12 +326,12 @@ void attention(const AttentionArgs& args, Parallel&) {
 
   Upload measured;
   addTo(measured, args, call);
-  const Scratch lists(measured.size());
-  if (!lists) return;
-  if (measured.size()) {
-    Upload upload(lists.as<unsigned char>());
+  std::optional<Scratch> lists, norms, parts;  // most calls need none of them
+  if (measured.size() > 0) {
+    if (!lists.emplace(measured.size())) return;
+    Upload upload(lists->as<unsigned char>());
     addTo(upload, args, call);
-    if (!copyToDevice(lists.as<void>(), upload.data(), upload.size())) return;
+    if (!copyToDevice(lists->as<void>(), upload.data(), upload.size())) return;
   }
   const Scratch placement(args.cache.lengthAt ? sizeof(Placement) : 0);
   if (!placement || (args.cache.lengthAt && !placeLater(args, placement.as<Placement>(), call))) return;
@@ -340,18 +339,17 @@ void attention(const AttentionArgs& args, Parallel&) {
       !launch("attention", clearRows, blocksOfRows(queries), 32 * endWarps, 0, call))
     return;
   if (slots == 0) return;
-
-  const Scratch norms(args.normaliseKeys ? size_t(keys) * 4 : 0);
-  if (!norms) return;
   if (args.normaliseKeys && keys > 0) {
-    call.keyNorms = norms.as<float>();
-    if (!launch("attention", measureKeys, blocksOfRows(keys), 32 * endWarps, 0, call, norms.as<float>())) return;
+    if (!norms.emplace(size_t(keys) * 4)) return;
+    if (!launch("attention", measureKeys, blocksOfRows(keys), 32 * endWarps, 0, call, norms->as<float>())) return;
+    call.keyNorms = norms->as<float>();
   }
-  const int64_t rows = call.numParts > 1 ? slots * call.numParts * call.rowsPerBlock : 0;
-  const Scratch parts(size_t(rows) * (call.dim + 2) * 4);
-  if (!parts) return;
-  call.partOuts = parts.as<float>();
-  call.partStates = call.partOuts + rows * call.dim;
+  if (call.numParts > 1) {
+    const int64_t rows = slots * call.numParts * call.rowsPerBlock;
+    if (!parts.emplace(size_t(rows) * (call.dim + 2) * 4)) return;
+    call.partOuts = parts->as<float>();
+    call.partStates = call.partOuts + rows * call.dim;
+  }
   if (attendTiles(call, args.q.dtype, cut.fewRows) && call.numParts > 1) combine(call);
 }
 

@@ -79,6 +79,11 @@ __device__ __noinline__ inline AttentionBlock blockOf(const AttentionLaunch& lau
   return block;
 }
 
+// How many keys lie one behind the other, row by row: those of a page, of a slab of the cache, or all
+__device__ __forceinline__ int keysTogether(const AttentionBlock& block) {
+  if (block.launch->isCached) return KVCacheView::keysPerSlab;
+  return block.pages ? block.launch->pageSize : 0x7fffffff;
+}
 // Row `key` of K or V, whose KV head begins at `begin`
 __device__ __forceinline__ const unsigned char* rowAt(const AttentionBlock& block, const KeyRows& rows, int64_t begin,
                                                       int key) {

@@ -27,16 +27,16 @@ struct AttentionTile {
   static_assert(queryBytes % 128 == 0 && tileBytes % 128 == 0);
 
   const AttentionBlock& block;
+  KeyTiles& tiles;
   const int lane, warp, firstRow;  // of the warp's rows in the block
   T *queryTile, *keyTiles, *valueTiles;
-  KeyTiles tiles;
   int taken = 0;  // tiles of keys, by all warps
   Products<T, Dim, tileKV> products;
   float out[Dim / 8][4];
   float maximum[2], sum[2];  // of the lane's two rows; sums of its own columns
 
-  __device__ __forceinline__ explicit AttentionTile(const AttentionBlock& b)
-      : block(b), lane(threadIdx.x % 32), warp(threadIdx.x / 32), firstRow(FewRows ? 0 : warp * 16) {
+  __device__ __forceinline__ AttentionTile(const AttentionBlock& b, KeyTiles& t)
+      : block(b), tiles(t), lane(threadIdx.x % 32), warp(threadIdx.x / 32), firstRow(FewRows ? 0 : warp * 16) {
     unsigned char* shared = dynamicShared();
     queryTile = reinterpret_cast<T*>(shared);
     keyTiles = reinterpret_cast<T*>(shared + queryBytes + (FewRows ? warp : 0) * stages * 2 * tileBytes);
@@ -60,36 +60,39 @@ struct AttentionTile {
   }
 
   struct Tile {
-    Rows keys;  // none: there are no more
-    bool full;
+    int start = 0, count = 0;  // of its rows; none: there are no more
+    bool full = false;
   };
+  __device__ __forceinline__ Rows rowsOf(const Tile& tile) const {
+    return {tile.start, tile.count, tiles.first.stride, tiles.first.index};
+  }
   __device__ __forceinline__ Tile take() {
     for (;;) {
       if (!tiles.visited) {
-        if (tiles.next() >= tiles.end) return {Rows{}, false};
-        tiles = moreTiles(*block.pattern, block.queries, tileKV, tiles);
-        if (!tiles.visited) return {Rows{}, false};
+        if (tiles.next() >= tiles.end) return {};
+        moreTiles(*block.pattern, block.queries, tileKV, tiles);
+        if (!tiles.visited) return {};
       }
       const int first = __ffs(int(tiles.visited)) - 1;
       tiles.visited &= tiles.visited - 1;
       if (FewRows && taken++ % shape.keyWarps != warp) continue;
       const Rows keys = tiles.rowsOf(first, tileKV);
-      return {keys, (tiles.full >> first & 1) && keys.count == tileKV};
+      return {keys.start, keys.count, (tiles.full >> first & 1) && keys.count == tileKV};
     }
   }
 
   __device__ __forceinline__ void loadKeys(const Tile& tile, int stage) {
     const int thread = FewRows ? lane : int(threadIdx.x);
-    if (tile.keys.count)
+    if (tile.count)
       loadKeyRows<T, Dim, tileKV, loaders>(keyTiles + stage * tileBytes / sizeof(T), block, block.launch->keys,
-                                           block.keys, tile.keys, thread);
+                                           block.keys, rowsOf(tile), thread);
     commitCopies();
   }
   __device__ __forceinline__ void loadValues(const Tile& tile, int stage) {
     const int thread = FewRows ? lane : int(threadIdx.x);
-    if (tile.keys.count)
+    if (tile.count)
       loadKeyRows<T, Dim, tileKV, loaders>(valueTiles + stage * tileBytes / sizeof(T), block, block.launch->values,
-                                           block.values, tile.keys, thread);
+                                           block.values, rowsOf(tile), thread);
     commitCopies();
   }
 
@@ -153,7 +156,7 @@ struct AttentionTile {
 
   __device__ __forceinline__ void attend() {
     const bool hasRows = firstRow < block.numRows();
-    tiles = beginTiles(*block.pattern, block.queries, tileKV, block.part, block.launch->numParts);
+    beginTiles(*block.pattern, block.queries, tileKV, block.part, block.launch->numParts, tiles);
     Tile now = take();
     loadQueryRows<T, Dim, shape.rows(), shape.threads()>(queryTile, block, threadIdx.x);
     loadKeys(now, 0);
@@ -162,7 +165,7 @@ struct AttentionTile {
     __syncthreads();
     products.begin(queryTile, firstRow, lane);
 #pragma unroll 1
-    for (int stage = 0; now.keys.count; stage = stages == 2 ? stage ^ 1 : 0) {
+    for (int stage = 0; now.count; stage = stages == 2 ? stage ^ 1 : 0) {
       const Tile next = take();
       waitCopies<stages - 1>();
       meet();
@@ -171,12 +174,12 @@ struct AttentionTile {
       else
         loadValues(now, 0);
       uint32_t seen = ~0u;
-      if (!now.full) seen = hasRows ? seenKeys(block, firstRow, now.keys, tileKV) : 0;
+      if (!now.full) seen = hasRows ? seenKeys(block, firstRow, rowsOf(now), tileKV) : 0;
       const bool sees = __any_sync(everyLane, seen != 0);
       float s[columns][4];
       if (sees) {
         products.scores(s, queryTile, firstRow, keyTiles + stage * tileBytes / sizeof(T), block.launch->headDim, lane);
-        if (block.launch->bent) change(s, now.keys);
+        if (block.launch->bent) change(s, rowsOf(now));
         if (!now.full) hide(s, seen);
       }
       waitCopies<stages - 1>();
@@ -216,17 +219,7 @@ struct AttentionTile {
 #pragma unroll 1
     for (int row = warp; row < numRows; row += shape.threads() / 32) {
       const RowParts parts = {outs + row * endLength, states + row * 2, shape.keyWarps, 16 * endLength, 32};
-      const MergedRow<Dim> merged = mergeParts<Dim>(launch, parts, lane);
-      const AttentionRow place = rowOf(block, row);
-      if (!place.exists) continue;
-      if (launch.numParts == 1) {
-        finishRow(block, place, merged, lane);
-        continue;
-      }
-      const int64_t at = (block.slot * launch.numParts + block.part) * launch.rowsPerBlock + row;
-#pragma unroll
-      for (int i = 0; i < Dim / 32; ++i) launch.partOuts[at * Dim + lane + 32 * i] = merged.out[i];
-      if (lane == 0) launch.partStates[at * 2] = merged.maximum, launch.partStates[at * 2 + 1] = merged.sum;
+      endRow<Dim>(block, parts, row, launch.numParts == 1, lane);
     }
   }
 };
@@ -236,7 +229,8 @@ __global__ void __launch_bounds__(AttentionTile<T, Dim, FewRows>::shape.threads(
     attentionTile(const __grid_constant__ AttentionLaunch launch) {
   const AttentionBlock block = blockOf(launch, blockIdx.x / launch.numParts, blockIdx.x % launch.numParts);
   if (block.queries.count == 0) return;
-  AttentionTile<T, Dim, FewRows> tile(block);
+  KeyTiles tiles;
+  AttentionTile<T, Dim, FewRows> tile(block, tiles);
   tile.attend();
   tile.finish();
 }

@@ -70,7 +70,6 @@ __device__ __forceinline__ void storeFloat(const DeviceTensor& tensor, int64_t a
   }
 }
 
-// By the whole warp
 template <int Dim>
 __device__ __forceinline__ void finishRow(const AttentionBlock& block, const AttentionRow& place,
                                           const MergedRow<Dim>& row, int lane) {
@@ -115,6 +114,21 @@ __device__ __forceinline__ void finishRow(const AttentionBlock& block, const Att
     if (launch.accumulate) x += loadFloat(launch.out.data, launch.out.dtype, at) * kept;
     storeFloat(launch.out, at, x);
   }
+}
+
+// Row `row` of a block by the whole warp: to where it belongs, or, of a part of the keys, to the other parts
+template <int Dim>
+__device__ __noinline__ void endRow(const AttentionBlock& block, const RowParts& parts, int row, bool isWhole,
+                                    int lane) {
+  const AttentionLaunch& launch = *block.launch;
+  const AttentionRow place = rowOf(block, row);
+  if (!place.exists) return;
+  const MergedRow<Dim> merged = mergeParts<Dim>(launch, parts, lane);
+  if (isWhole) return finishRow(block, place, merged, lane);
+  const int64_t at = (block.slot * launch.numParts + block.part) * launch.rowsPerBlock + row;
+#pragma unroll
+  for (int i = 0; i < Dim / 32; ++i) launch.partOuts[at * Dim + lane + 32 * i] = merged.out[i];
+  if (lane == 0) launch.partStates[at * 2] = merged.maximum, launch.partStates[at * 2 + 1] = merged.sum;
 }
 
 }  // namespace longspan::cuda

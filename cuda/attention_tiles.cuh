@@ -20,17 +20,26 @@ struct TileLayout {
   static constexpr size_t bytes(int rows) { return size_t(rows) * rowLength * sizeof(T); }
 };
 
-// Element by element: other dtypes, odd widths and strides
+// Rows that are not one behind the other: element by element where they need be converted, or are of odd widths and
+// strides, else by copies
 template <class T, int Dim, int TileKV, int Threads>
-__device__ __noinline__ void convertKeyRows(T* tile, const AttentionBlock& block, const KeyRows& rows, int64_t begin,
-                                            const Rows& keys, int thread) {
-  for (int i = thread; i < TileKV * (Dim / 4); i += Threads) {
-    const int row = i / (Dim / 4), column = i % (Dim / 4) * 4;
+__device__ __noinline__ void loadScatteredRows(T* tile, const AttentionBlock& block, const KeyRows& rows, int64_t begin,
+                                               const Rows& keys, int thread) {
+  using Layout = TileLayout<T, Dim>;
+  constexpr int values = 4, piece = Layout::piece;
+  for (int i = thread; i < TileKV * (Dim / piece) && rows.copies; i += Threads) {
+    const int row = i / (Dim / piece), column = i % (Dim / piece) * piece;
+    const bool valid = row < keys.count && column < rows.dims;
+    const unsigned char* from = valid ? rowAt(block, rows, begin, keys[row]) + column * sizeof(T) : nullptr;
+    copyAsync16(tile + Layout::at(row, column), from, valid);
+  }
+  for (int i = thread; i < TileKV * (Dim / values) && !rows.copies; i += Threads) {
+    const int row = i / (Dim / values), column = i % (Dim / values) * values;
     const int there = row < keys.count ? rows.dims - column : 0;
     const unsigned char* from = there > 0 ? rowAt(block, rows, begin, keys[row]) + column * rows.dimStride : nullptr;
 #pragma unroll
-    for (int n = 0; n < 4; ++n)
-      tile[TileLayout<T, Dim>::at(row, column + n)] =
+    for (int n = 0; n < values; ++n)
+      tile[Layout::at(row, column + n)] =
           fromFloat<T>(n < there ? loadFloat(from + n * rows.dimStride, rows.dtype, 0) : 0);
   }
 }
@@ -41,14 +50,17 @@ template <class T, int Dim, int TileKV, int Threads>
 __device__ __forceinline__ void loadKeyRows(T* tile, const AttentionBlock& block, const KeyRows& rows, int64_t begin,
                                             const Rows& keys, int thread) {
   using Layout = TileLayout<T, Dim>;
-  if (!rows.copies) return convertKeyRows<T, Dim, TileKV, Threads>(tile, block, rows, begin, keys, thread);
+  const int together = keysTogether(block), last = keys.start + (keys.count - 1) * keys.stride;
+  if (!rows.copies || keys.index || keys.start / together != last / together)
+    return loadScatteredRows<T, Dim, TileKV, Threads>(tile, block, rows, begin, keys, thread);
   constexpr int pieces = Dim / Layout::piece;
+  const unsigned char* first = rowAt(block, rows, begin, keys.start);
+  const int64_t step = rows.rowStride * keys.stride;
 #pragma unroll 4
   for (int i = thread; i < TileKV * pieces; i += Threads) {
     const int row = i / pieces, column = i % pieces * Layout::piece;
-    const bool valid = row < keys.count && column < rows.dims;
-    const unsigned char* from = valid ? rowAt(block, rows, begin, keys[row]) + column * sizeof(T) : nullptr;
-    copyAsync16(tile + Layout::at(row, column), from, valid);
+    copyAsync16(tile + Layout::at(row, column), first + row * step + column * sizeof(T),
+                row < keys.count && column < rows.dims);
   }
 }
 

@@ -1,5 +1,7 @@
 // Parts of attention over disjoint key sets brought together, as csrc/cpu/merge_attention.inl: a warp does a row. A
 // part that saw nothing is ignored, whatever its out holds.
+#include <algorithm>
+#include <optional>
 #include <vector>
 
 #include "launch.cuh"
@@ -104,14 +106,13 @@ void mergeAttention(const MergeArgs& args, Parallel&) {
   if (call.rows > 0x7fffffff) return keepError("mergeAttention: more than 2^31 - 1 rows in one call");
   std::vector<Part> parts;
   for (int i = 0; i < args.parts; ++i) parts.push_back(describe(args.outs[i], args.lses[i]));
-  const bool isMany = args.parts > maxPartsInside;
-  const Scratch list(isMany ? parts.size() * sizeof(Part) : 0);
-  if (!list) return;
-  if (isMany) {
-    if (!copyToDevice(list.as<void>(), parts.data(), parts.size() * sizeof(Part))) return;
-    call.parts = list.as<const Part>();
+  std::optional<Scratch> list;
+  if (args.parts > maxPartsInside) {
+    if (!list.emplace(parts.size() * sizeof(Part))) return;
+    if (!copyToDevice(list->as<void>(), parts.data(), parts.size() * sizeof(Part))) return;
+    call.parts = list->as<const Part>();
   } else {
-    for (int i = 0; i < args.parts; ++i) call.inside[i] = parts[size_t(i)];
+    std::copy(parts.begin(), parts.end(), call.inside);
   }
   launch("mergeAttention", mergeRows, unsigned((call.rows + warps - 1) / warps), 32 * warps, 0, call);
 }

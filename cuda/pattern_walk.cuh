@@ -162,7 +162,8 @@ __device__ __forceinline__ uint32_t eightOfRow(const Buckets& p, int row, const 
   return bits;
 }
 
-// --- the tiles of keys of a tile of queries, 32 of them looked at together: every lane of a warp has the same
+// --- the tiles of keys of a tile of queries, 32 of them looked at together: every lane of a warp has the same. They
+// are passed by reference, to lie in memory: registers are for the products.
 struct KeyTiles {
   int base = 0, step = 1, end = 0;  // numbers of the 32
   uint32_t visited = 0, full = 0;   // those that are left, and those that need no mask
@@ -202,13 +203,13 @@ __device__ __forceinline__ int endRowOf(const P& p, int row) {  // of the rows t
 }
 
 // The tiles that part `part` of `parts` begins with: nothing looked at yet
-__device__ __noinline__ inline KeyTiles beginTiles(const Pattern& pattern, const Rows& queries, int tile, int part,
-                                                   int parts) {
-  return visit(pattern, [&](const auto& p) {
+__device__ __noinline__ inline void beginTiles(const Pattern& pattern, const Rows& queries, int tile, int part,
+                                               int parts, KeyTiles& tiles) {
+  visit(pattern, [&](const auto& p) {
     using P = std::decay_t<decltype(p)>;
-    KeyTiles tiles;
+    tiles = KeyTiles{};
     const int first = nextTileOf(p, pattern, queries, 0, tile);
-    if (first < 0) return tiles;
+    if (first < 0) return;
     int end = p.endKeyTile(queries, tile);
     if constexpr (P::hasRanges) {
       const KeyRange last = p.range(queries[queries.count - 1]);
@@ -218,13 +219,11 @@ __device__ __noinline__ inline KeyTiles beginTiles(const Pattern& pattern, const
     tiles.step = std::is_same_v<P, Buckets> ? tile : 1;
     tiles.base = int(first + span * part / parts) - 32 * tiles.step;
     tiles.end = int(first + span * (part + 1) / parts);
-    return tiles;
   });
 }
 // The next tiles, some of which are visited; or none, and the end
-__device__ __noinline__ inline KeyTiles moreTiles(const Pattern& pattern, const Rows& queries, int tile,
-                                                  KeyTiles tiles) {
-  return visit(pattern, [&](const auto& p) {
+__device__ __noinline__ inline void moreTiles(const Pattern& pattern, const Rows& queries, int tile, KeyTiles& tiles) {
+  visit(pattern, [&](const auto& p) {
     using P = std::decay_t<decltype(p)>;
     tiles.visited = tiles.full = 0;
     while (!tiles.visited && tiles.next() < tiles.end) {
@@ -244,7 +243,6 @@ __device__ __noinline__ inline KeyTiles moreTiles(const Pattern& pattern, const 
       tiles.visited = __ballot_sync(everyLane, cover != Cover::None);
       tiles.full = __ballot_sync(everyLane, cover == Cover::Full);
     }
-    return tiles;
   });
 }
 // The queries of tile t; none where there is no such tile

@@ -14,7 +14,8 @@ namespace longspan {
 struct Pattern;
 
 // A union or an intersection of patterns of the same lengths, walked by runs of keys. A part may know fewer keys than
-// the whole: it allows none of the others. Host only: a device takes it as a list of blocks (functions in pattern.cc).
+// the whole: it allows none of the others. Its functions are of the host (pattern.cc); cuda/pattern_walk.cuh has the
+// device's.
 struct Composite : Contiguous {
   static constexpr const char* name = "composite";
   static constexpr bool hasRanges = false;

@@ -6,7 +6,8 @@
 //   V block  panels of up to 64 values, one after the other:
 //            float32 [32 keys][panel]               bfloat16 [16 key pairs][panel][2]
 // keyDim is headDim padded to 4, the values are padded to 16; pads stay zero. The layout is the same for every ISA.
-// Slabs are zero when they are new and 64-byte aligned; huge pages help. cpu/kv_cache.inl alone reads and writes them.
+// Slabs are zero when they are new and 64-byte aligned; huge pages help. cpu/kv_cache.inl alone reads and writes them;
+// devices have a layout of their own in as many bytes (cuda/cache.cuh).
 #pragma once
 #include "dtype.h"
 

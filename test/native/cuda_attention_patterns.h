@@ -22,10 +22,10 @@ class PatternDraw {
   PatternDraw(std::mt19937& engine, Lists& lists) : engine_(engine), lists_(lists) {}
 
   // `style` is the same for patterns of one call: what they must have in common
-  Pattern pattern(Pattern::Kind kind, int n, int m, uint32_t style, int depth = 0) {
+  Pattern pattern(Pattern::Kind kind, const Contiguous& lengths, uint32_t style, int depth = 0) {
     using Kind = Pattern::Kind;
     constexpr int all = Window::unbounded;
-    const Contiguous lengths(n, m);
+    const int n = lengths.seqLenQ, m = lengths.seqLenKV;
     switch (kind) {
       case Kind::Full:
         return Full{lengths};
@@ -180,11 +180,7 @@ class PatternDraw {
       Kind kind = Kind(pick(0, int(Kind::Composite)));
       if (kind == Kind::Composite && depth == 2) kind = Kind::Window;
       const int known = pick(0, 3) ? lengths.seqLenKV : pick(0, lengths.seqLenKV);
-      Pattern part = pattern(kind, lengths.seqLenQ, known, style, depth + 1);
-      visit(part, [&](auto& inner) {
-        if constexpr (requires { inner.start; }) const_cast<int&>(inner.start) = lengths.start;
-      });
-      parts.push_back(part);
+      parts.push_back(pattern(kind, Contiguous(lengths.seqLenQ, known, lengths.start), style, depth + 1));
     }
     p.of = lists_.patterns.emplace_back(std::move(parts)).data();
     return p;
