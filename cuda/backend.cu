@@ -85,7 +85,17 @@ constexpr Backend table = {
     .name = "cuda",
     .isSupported = hasDevice,
     .nativeBFloat16 = true,
+    .copy = copy,
+    .embedding = embedding,
+    .norm = norm,
     .rope = rope,
+    .gated = gated,
+    .binary = binary,
+    .softmax = softmax,
+    .nll = nll,
+    .topK = topK,
+    .pack = pack,
+    .matmul = matmul,
 };
 constexpr DeviceCalls calls = {open,     use,  allocate,    release, freeBytes, upload,
                                download, zero, synchronise, error,   clearError};

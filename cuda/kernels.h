@@ -52,6 +52,7 @@ void matmul(const MatmulArgs& args, Parallel& parallel);
 void attention(const AttentionArgs& args, Parallel& parallel);
 void mergeAttention(const MergeArgs& args, Parallel& parallel);
 void bucketHash(const BucketHashArgs& args, Parallel& parallel);
+void sortTokens(const SortTokensArgs& args, Parallel& parallel);
 void cacheAppend(const CacheAppendArgs& args, Parallel& parallel);
 
 }  // namespace longspan::cuda

@@ -45,6 +45,6 @@ export const native = loaded.addon;
 export const nativeBinary = loaded.binary;
 
 /** lib/tensor.ts tells the addon its class; until then no op can give a result. */
-export function setTensorClass(tensorClass: unknown): void {
-  native.setClasses(tensorClass, errorFromNative);
+export function setTensorClass(tensorClass: unknown, notice: (op: string, device: string) => void): void {
+  native.setClasses(tensorClass, errorFromNative, notice);
 }

@@ -2,6 +2,7 @@
 import { abortable } from "./abort.js";
 import { ArgumentError } from "./errors.js";
 import { native, setTensorClass } from "./binding.js";
+import { log } from "./log.js";
 import { checkedOptions } from "./options.js";
 
 /** The dtypes; f32 f16 bf16 i8 u8 i32 i64, their capital forms and fp16 are accepted too. */
@@ -177,7 +178,12 @@ function nest(flat: TensorData, shape: readonly number[], axis: number, offset: 
   return Array.from({ length: extent }, (_, i) => nest(flat, shape, axis + 1, offset + i * step));
 }
 
-setTensorClass(Tensor);
+const told = new Set<string>();
+setTensorClass(Tensor, (op, device) => {
+  if (!told.has(op))
+    log("warn", `${op} has no kernel on ${device}: it is computed on the CPU, its tensors go there and back`);
+  told.add(op);
+});
 
 function tensorsIn(value: unknown, found: Set<unknown>): void {
   if (value === null || typeof value !== "object" || found.has(value)) return;

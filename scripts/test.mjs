@@ -14,8 +14,13 @@ function node(...args) {
   return spawnSync(process.execPath, args, { cwd: root, stdio: "inherit" }).status ?? 1;
 }
 
+// The addon, the CUDA kernels for the CPU (test/emulator), dist/.
 function build() {
-  if (!process.env.LONGSPAN_BINARY && node("scripts/build-native.mjs") !== 0) return false;
+  if (!process.env.LONGSPAN_BINARY) {
+    if (node("scripts/build-native.mjs") !== 0) return false;
+    const emulated = ["--build", join(root, "build", "cmake"), "--target", "emulated_cuda"];
+    if (spawnSync("cmake", emulated, { stdio: "inherit" }).status !== 0) return false;
+  }
   return node("scripts/build-ts.mjs") === 0;
 }
 

@@ -140,6 +140,14 @@ struct BucketHashArgs {
   int numFactors;
   int* out;  // [rounds][batch][numHeads][seqLen]
 };
+// The tokens of each list by bucket, then by place; around them the last `before` and the first `after` once more.
+struct SortTokensArgs {
+  const int* buckets;  // [lists][seqLen], not negative
+  int* order;          // [lists][before + seqLen + after]
+  int* chunkOf;        // [lists][seqLen]: of a token, its row in the order / chunk
+  int64_t lists;
+  int seqLen, chunk, before, after;
+};
 struct SimilarityArgs {     // x · direction / |x|; zeros give 0
   TensorView x;             // [seqLen, headDim]
   const float* directions;  // [count][headDim], and spareDirections rows of anything
@@ -273,6 +281,7 @@ struct Backend {
   void (*planAttention)(const AttentionArgs&, AttentionPlan&);
   void (*mergeAttention)(const MergeArgs&, Parallel&);
   void (*bucketHash)(const BucketHashArgs&, Parallel&);
+  void (*sortTokens)(const SortTokensArgs&, Parallel&);  // null on CPUs: ops/bucket_order.h
   void (*similarity)(const SimilarityArgs&, Parallel&);
   void (*averageRows)(const AverageRowsArgs&, Parallel&);
   void (*linearAttention)(const LinearAttentionArgs&, Parallel&);

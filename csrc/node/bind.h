@@ -14,6 +14,8 @@
 
 #include "../core/field.h"
 #include "../core/shape.h"
+#include "../ops/enqueue.h"
+#include "../ops/for_tensors.h"
 #include "environment.h"
 
 namespace longspan::node {
@@ -190,7 +192,26 @@ struct Signature<R (*)(As...)> {
   template <auto fn, size_t... i>
   static R call(const Napi::CallbackInfo& info, [[maybe_unused]] const char* op,
                 [[maybe_unused]] const std::vector<const char*>& names, std::index_sequence<i...>) {
-    return fn(Js<std::decay_t<As>>::from(info[i], Where{op, names[i]})...);
+    std::tuple<std::decay_t<As>...> arguments{Js<std::decay_t<As>>::from(info[i], Where{op, names[i]})...};
+    try {
+      return std::apply(fn, arguments);
+    } catch (const NoKernel& missing) {
+      return onCpu<fn>(info.Env(), op, arguments, missing.device);
+    }
+  }
+  // What has no kernel on a device is computed on the CPU; JavaScript is told, and gets the result on the device.
+  template <auto fn>
+  static R onCpu(Napi::Env env, const char* op, std::tuple<std::decay_t<As>...>& arguments, const Device& device) {
+    auto move = [](const Device& to) { return [to](Tensor& tensor) { tensor = onDevice(tensor, to); }; };
+    std::apply([&](auto&... argument) { (forTensors(argument, move(Device{})), ...); }, arguments);
+    Environment::of(env).notice.Call({Napi::String::New(env, op), Napi::String::New(env, device.name())});
+    if constexpr (std::is_void_v<R>) {
+      std::apply(fn, arguments);
+    } else {
+      R result = std::apply(fn, arguments);
+      forTensors(result, move(device));
+      return result;
+    }
   }
   template <class A>
   static std::string parameter(const char* name, bool optional) {

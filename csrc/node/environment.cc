@@ -52,7 +52,7 @@ void Environment::end() {
   }
   Stream::instance().removeOwner(this);
   napi_release_threadsafe_function(wake_, napi_tsfn_abort);
-  for (auto* reference : {&tensorClass, &packedMatrixClass, &kvCacheClass, &errorFactory}) reference->Reset();
+  for (auto* reference : {&tensorClass, &packedMatrixClass, &kvCacheClass, &errorFactory, &notice}) reference->Reset();
   self.reset();  // instance data and stream callbacks may still hold it
 }
 

@@ -26,7 +26,8 @@ class Environment {
   void promiseSettled();
 
   Napi::FunctionReference tensorClass, packedMatrixClass, kvCacheClass, errorFactory;
-  std::optional<Tensor> result;  // of an op, on its way into the Tensor object that is being made
+  Napi::FunctionReference notice;  // (op, device): the op was computed on the CPU instead
+  std::optional<Tensor> result;    // of an op, on its way into the Tensor object that is being made
   std::map<double, std::shared_ptr<Completion>> reads;  // in progress, by the number JavaScript gave them
   std::shared_ptr<Environment> self;                    // stream callbacks hold it
 

@@ -198,16 +198,19 @@ Napi::Value setClasses(const Napi::CallbackInfo& info) {
   Environment& environment = Environment::of(info.Env());
   environment.tensorClass = Napi::Persistent(info[0].As<Napi::Function>());
   environment.errorFactory = Napi::Persistent(info[1].As<Napi::Function>());
+  environment.notice = Napi::Persistent(info[2].As<Napi::Function>());
   return info.Env().Undefined();
 }
 
 }  // namespace
 
 void defineTensorClass(Exports& exports) {
-  exports.raw("setClasses", setClasses,
-              "(tensorClass: unknown, errorFactory: (code: string, message: string, fields: Record<string, unknown>) "
-              "=> Error): void",
-              "Tells the addon which class results are made of, and how its errors become JavaScript ones.");
+  exports.raw(
+      "setClasses", setClasses,
+      "(tensorClass: unknown, errorFactory: (code: string, message: string, fields: Record<string, unknown>) "
+      "=> Error, notice: (op: string, device: string) => void): void",
+      "Tells the addon which class results are made of, how its errors become JavaScript ones, and whom to tell "
+      "of an op that a device has no kernel for.");
   exports.raw("initTensor", initTensor,
               "(target: object, dtype: string, data: object, shape: readonly number[], device?: string): void",
               "Gives a new Tensor object its memory.");

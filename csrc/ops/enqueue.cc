@@ -18,6 +18,12 @@ const Backend& backend() {
   return picked;
 }
 
+NoKernel::NoKernel(const char* op, const Device& where)
+    : Error(Error(Code::Device, concat(op, ": there is no CUDA kernel for it; move its tensors with .to(\"cpu\")"))
+                .with("device", where.name())
+                .with("reason", "no CUDA kernel")),
+      device(where) {}
+
 Tensor newOutput(const char* op, DType dtype, Shape shape, const Device& device) {
   double bytes = sizeOf(dtype);
   for (int64_t extent : shape) bytes *= double(extent);
@@ -38,8 +44,7 @@ Device deviceOf(const char* op, Needs needs, const std::vector<const Tensor*>& i
   all.insert(all.end(), outputs.begin(), outputs.end());
   auto elsewhere = std::find_if(all.begin(), all.end(), [](const Tensor* tensor) { return !tensor->device().isCpu(); });
   const Device device = elsewhere == all.end() ? Device{} : (*elsewhere)->device();
-  if (!device.isCpu() && !(needs && needs(cudaBackend())))
-    refuseDevice(op, device, concat("there is no CUDA kernel for it; move its tensors with .to(\"cpu\")"));
+  if (!device.isCpu() && !(needs && needs(cudaBackend()))) throw NoKernel(op, device);
   for (const Tensor* tensor : all)
     if (tensor->device() != device)
       refuseDevice(op, device,

@@ -20,6 +20,12 @@ const Backend& backend();
 // Room in the queue for this output, asked for before it is allocated; throws Error{QueueFull, OutOfMemory}.
 Tensor newOutput(const char* op, DType dtype, Shape shape, const Device& device = {});
 
+// An op without a kernel for the device its tensors are on; it can be called again with tensors on the CPU.
+struct NoKernel : Error {
+  Device device;
+  NoKernel(const char* op, const Device& where);
+};
+
 // Has a table the rows that an op calls? An op that names its rows touches no memory of tensors itself, and so runs on
 // every device that has them.
 using Needs = bool (*)(const Backend&);

@@ -38,34 +38,37 @@ Tensor checkedRotations(const HashSpec& spec, int64_t columns) {
   return reshape(given, {spec.rounds, given.shape == own ? spec.numHeads : 1, spec.headDim, columns});
 }
 
+void fill(const Tensor& packed, const std::optional<Tensor>& given, uint64_t seed) {
+  float* out = static_cast<float*>(packed.data());
+  int64_t spare = int64_t(spareDirections) * packed.shape[1], values = packed.size() - spare;
+  if (given) {
+    std::copy_n(static_cast<const float*>(given->data()), values, out);
+  } else {
+    fillNormal(out, values, seed);
+  }
+  std::fill_n(out + values, spare, 0.f);
+}
+
 }  // namespace
 
 int HashDirections::columns() const { return int(columnsOf(factors)); }
 
 HashDirections hashDirections(const HashSpec& spec) {
   int64_t buckets = bucketsOf(spec);
-  HashDirections directions{
-      bucketFactors(buckets), int(spec.rounds), 1, int(spec.headDim), uint64_t(spec.seed), {}, {}};
+  HashDirections directions{bucketFactors(buckets), int(spec.rounds), 1, int(spec.headDim), {}};
+  std::optional<Tensor> given;
   if (spec.rotations) {
     if (spec.rotations->rank() > 0 && spec.rotations->shape.back() == buckets / 2) directions.factors = {int(buckets)};
     Tensor rotations = checkedRotations(spec, columnsOf(directions.factors));
     directions.heads = int(rotations.shape[1]);
-    directions.given = contiguous(converted(transpose(rotations, 2, 3), DType::Float32));
+    given = onDevice(contiguous(converted(transpose(rotations, 2, 3), DType::Float32)), Device{});
   }
   int64_t rows = spec.rounds * directions.heads * columnsOf(directions.factors);
-  directions.packed = newOutput(spec.op, DType::Float32, {rows + spareDirections, spec.headDim});
+  Tensor packed = newOutput(spec.op, DType::Float32, {rows + spareDirections, spec.headDim});
+  enqueue(spec.op, given ? std::vector<const Tensor*>{&*given} : std::vector<const Tensor*>{}, {&packed},
+          [packed, given, seed = uint64_t(spec.seed)](const Backend&, Parallel&) { fill(packed, given, seed); });
+  directions.packed = onDevice(packed, spec.device);
   return directions;
-}
-
-void HashDirections::fill() const {
-  float* out = static_cast<float*>(packed.data());
-  int64_t values = packed.size() - int64_t(spareDirections) * headDim;
-  if (given) {
-    std::copy_n(static_cast<const float*>(given->data()), values, out);
-  } else {
-    fillNormal(out, values, seed);
-  }
-  std::fill_n(out + values, int64_t(spareDirections) * headDim, 0.f);
 }
 
 void HashDirections::hash(const Tensor& x, int numHeads, const Tensor& out, const Backend& table,

@@ -1,4 +1,4 @@
-// The random directions of a hash of tokens, given by the caller or drawn from a seed when the op runs.
+// The random directions of a hash of tokens, given by the caller or drawn from a seed.
 #pragma once
 #include "../core/shape.h"
 #include "enqueue.h"
@@ -8,14 +8,11 @@ namespace longspan {
 struct HashDirections {
   std::vector<int> factors;    // of the number of buckets
   int rounds, heads, headDim;  // heads: that have directions of their own
-  uint64_t seed;
-  std::optional<Tensor> given;  // [rounds, heads, columns, headDim] float32
-  Tensor packed;                // the same, and spare rows
+  Tensor packed;               // [rounds, heads, columns, headDim] float32, and spare rows: an input of the op
 
   int columns() const;
   // Buckets of x [batch, seqLen, heads, headDim] into out [rounds, batch, numHeads, seqLen]
   void hash(const Tensor& x, int numHeads, const Tensor& out, const Backend& table, Parallel& parallel) const;
-  void fill() const;  // once, before
 };
 
 struct HashSpec {
@@ -27,8 +24,9 @@ struct HashSpec {
   const char* heads;  // the name of numHeads
   bool hasRounds;     // rotations have an axis of rounds
   int64_t seed;
+  Device device;
 };
-// Checks buckets and rotations; allocates.
+// Checks buckets and rotations; enqueues the making of the directions.
 HashDirections hashDirections(const HashSpec& spec);
 
 }  // namespace longspan

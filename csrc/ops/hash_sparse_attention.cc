@@ -51,13 +51,10 @@ AttentionOutput hashSparseAttention(const Tensor& q, const Tensor& k, const Tens
     return run(call, {&call.groupQ, &call.groupKV}, {}, [](const GroupedCall&, const Backend&, Parallel&) {});
   }
   HashDirections directions = hashDirections({op, options.buckets, options.rotations, 16, 1, call.headDim,
-                                              call.numKVHeads, "numKVHeads", false, options.seed});
+                                              call.numKVHeads, "numKVHeads", false, options.seed, Device{}});
   allocateGroups(call);
-  std::vector<const Tensor*> inputs;
-  if (directions.given) inputs.push_back(&*directions.given);
-  return run(call, inputs, {&call.groupQ, &call.groupKV, &directions.packed},
+  return run(call, {&directions.packed}, {&call.groupQ, &call.groupKV},
              [directions](const GroupedCall& call, const Backend& table, Parallel& parallel) {
-               directions.fill();
                directions.hash(call.q, call.numHeads, call.groupQ, table, parallel);
                directions.hash(call.k, call.keyHeads, call.groupKV, table, parallel);
              });

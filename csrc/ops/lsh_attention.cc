@@ -77,18 +77,25 @@ LshCall lshCall(const Tensor& qk, const Tensor& v, const LshAttentionOptions& op
   call.scale = lshScale(op, options.scale, headDim);
   setChunks(call, options);
   call.directions = hashDirections({op, options.buckets, options.rotations, defaultBuckets(seqLen, options.chunk),
-                                    call.rounds, headDim, numHeads, "numHeads", true, options.seed});
+                                    call.rounds, headDim, numHeads, "numHeads", true, options.seed, qk.device()});
   int64_t lists = int64_t(call.rounds) * batch * numHeads;
-  call.buckets = newOutput(op, DType::Int32, {call.rounds, batch, numHeads, seqLen});
-  call.order = newOutput(op, DType::Int32, {lists, call.orderLength()});
-  call.chunkOf = newOutput(op, DType::Int32, {lists, seqLen});
-  call.out = newOutput(op, qk.dtype, {batch, seqLen, numHeads, valueDim});
-  if (options.returnLse || call.rounds > 1) call.lse = newOutput(op, DType::Float32, {batch, numHeads, seqLen});
-  if (call.rounds > 1) call.sum = qk.dtype == DType::Float32 ? call.out : newOutput(op, DType::Float32, call.out.shape);
+  call.buckets = newOutput(op, DType::Int32, {call.rounds, batch, numHeads, seqLen}, qk.device());
+  call.order = newOutput(op, DType::Int32, {lists, call.orderLength()}, qk.device());
+  call.chunkOf = newOutput(op, DType::Int32, {lists, seqLen}, qk.device());
+  call.out = newOutput(op, qk.dtype, {batch, seqLen, numHeads, valueDim}, qk.device());
+  if (options.returnLse || call.rounds > 1)
+    call.lse = newOutput(op, DType::Float32, {batch, numHeads, seqLen}, qk.device());
+  if (call.rounds > 1)
+    call.sum = qk.dtype == DType::Float32 ? call.out : newOutput(op, DType::Float32, call.out.shape, qk.device());
   return call;
 }
 
-void sortTokens(const LshCall& call, Parallel& parallel) {
+void sortTokens(const LshCall& call, const Backend& table, Parallel& parallel) {
+  if (table.sortTokens)
+    return table.sortTokens({static_cast<const int*>(call.buckets.data()), static_cast<int*>(call.order.data()),
+                             static_cast<int*>(call.chunkOf.data()), call.listOf(call.rounds, 0), call.seqLen,
+                             call.chunk, call.before, call.after},
+                            parallel);
   int sequences = call.batch * call.numHeads;
   parallelFor(parallel, int64_t(call.rounds) * sequences, [&](int64_t item, int) {
     int round = int(item / sequences), sequence = int(item % sequences), n = call.seqLen;
@@ -230,16 +237,15 @@ float lshScale(const char* op, const std::optional<double>& scale, int64_t headD
 
 HashedAttentionOutput lshAttention(const Tensor& qk, const Tensor& v, const LshAttentionOptions& options) {
   LshCall call = lshCall(qk, v, options);
-  std::vector<const Tensor*> inputs = {&call.qk, &call.v};
-  if (call.directions.given) inputs.push_back(&*call.directions.given);
-  std::vector<Tensor*> outputs = {&call.out, &call.buckets, &call.order, &call.chunkOf, &call.directions.packed};
+  std::vector<const Tensor*> inputs = {&call.qk, &call.v, &call.directions.packed};
+  std::vector<Tensor*> outputs = {&call.out, &call.buckets, &call.order, &call.chunkOf};
   if (call.lse) outputs.push_back(&*call.lse);
   if (call.sum && call.out.dtype != DType::Float32) outputs.push_back(&*call.sum);
-  enqueue(op, inputs, outputs, [call](const Backend& table, Parallel& parallel) {
+  constexpr Needs needs = hasRows<&Backend::bucketHash, &Backend::sortTokens, &Backend::attention, &Backend::copy>;
+  enqueue(op, needs, inputs, outputs, [call](const Backend& table, Parallel& parallel) {
     if (call.qk.size() == 0) return;
-    call.directions.fill();
     call.directions.hash(call.qk, call.numHeads, call.buckets, table, parallel);
-    if (!parallel.cancelled()) sortTokens(call, parallel);
+    if (!parallel.cancelled()) sortTokens(call, table, parallel);
     if (!parallel.cancelled()) attendPasses(call, table, parallel);
   });
   HashedAttentionOutput output{call.out, {}, {}};

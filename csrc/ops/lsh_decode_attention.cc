@@ -48,7 +48,7 @@ DecodeCall decodeCall(const Tensor& qk, const Tensor& v, const Tensor& known,
     badArgument(op, "buckets",
                 "buckets (or rotations) must be given: the number that the known tokens were hashed with");
   call.directions = hashDirections(
-      {op, options.buckets, options.rotations, 2, rounds, headDim, numHeads, "numHeads", true, options.seed});
+      {op, options.buckets, options.rotations, 2, rounds, headDim, numHeads, "numHeads", true, options.seed, Device{}});
   call.out = newOutput(op, qk.dtype, {batch, 1, numHeads, valueDim});
   if (options.returnLse) call.lse = newOutput(op, DType::Float32, {batch, numHeads, 1});
   call.buckets = newOutput(op, DType::Int32, {rounds, batch, numHeads, 1});
@@ -112,13 +112,11 @@ HashedAttentionOutput lshDecodeAttention(const Tensor& qk, const Tensor& v, cons
                                          const LshDecodeAttentionOptions& options) {
   DecodeCall call = decodeCall(qk, v, buckets, options);
   Tensor last = narrow(qk, 1, call.seqLen - 1, 1);
-  std::vector<const Tensor*> inputs = {&call.qk, &call.v, &call.known};
-  if (call.directions.given) inputs.push_back(&*call.directions.given);
-  std::vector<Tensor*> outputs = {&call.out, &call.buckets, &call.candidates, &call.directions.packed};
+  std::vector<const Tensor*> inputs = {&call.qk, &call.v, &call.known, &call.directions.packed};
+  std::vector<Tensor*> outputs = {&call.out, &call.buckets, &call.candidates};
   if (call.lse) outputs.push_back(&*call.lse);
   enqueue(op, inputs, outputs, [call, last](const Backend& table, Parallel& parallel) {
     if (call.qk.size() == 0) return;
-    call.directions.fill();
     call.directions.hash(last, call.numHeads, call.buckets, table, parallel);
     if (!parallel.cancelled()) attendCandidates(call, table, parallel);
   });

@@ -47,6 +47,9 @@ function binaryReason(binary: string): string {
   return binary.includes("prebuilds") ? "prebuilt for this platform" : "built here, which goes before prebuilt ones";
 }
 
+/** Kernels that no device has run yet are never the default. */
+const unproved = "its kernels have run in an emulator only";
+
 interface Binding {
   native: typeof import("../native.d.ts");
   nativeBinary: string;
@@ -79,7 +82,12 @@ function addonFacts({ native, nativeBinary }: Binding, { machine, memory }: type
       why: process.env.LONGSPAN_DEVICE ? "LONGSPAN_DEVICE" : "the default",
       fault: native.deviceReason(device).reason || null,
     },
-    gpu: { devices, reason, plugin: file || null },
+    gpu: {
+      devices,
+      why: reason || (device.startsWith("cuda") ? "LONGSPAN_DEVICE asks for it" : 'used where "cuda" is asked for'),
+      fault: reason || null,
+      plugin: file || null,
+    },
   };
 }
 
@@ -105,7 +113,7 @@ function printAddon({ binary, kernels, threads, memory, device, gpu }: AddonFact
     ["threads", `${threads.count} (${threads.why})`],
     ["memory budget", `${formatBytes(memory.budgetBytes)} (${memory.why}); queue ${formatBytes(memory.queueBytes)}`],
     ["device", `${device.name} (${device.why})${device.fault ? `, cannot be used: ${device.fault}` : ""}`],
-    ["GPU", gpu.devices.length > 0 && !gpu.reason ? gpu.devices.join(", ") : `not used: ${gpu.reason}`],
+    ["GPU", gpu.fault ? `not used: ${gpu.fault}` : `${gpu.devices.join("; ")} (${gpu.why}; ${unproved})`],
   ]);
 }
 

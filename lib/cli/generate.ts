@@ -1,12 +1,12 @@
 // `longspan generate`.
+import { loadAsGiven, type ModelOptions } from "./load.js";
 import type { ContextOptions, Model, Progress } from "../index.js";
-import { loadModel } from "../index.js";
 import { defaultModel, readText } from "./files.js";
 import { type Bar, printJson, progressBar } from "./output.js";
 import { UsageError } from "./run.js";
 import { formatCount } from "./units.js";
 
-interface Options {
+interface Options extends ModelOptions {
   prompt?: string;
   file?: string;
   maxTokens: number;
@@ -22,8 +22,6 @@ interface Options {
   ropeScaling?: { rope_type: string; factor?: number };
   window?: number;
   sinks?: number;
-  dtype: "float32" | "bfloat16";
-  threads?: number;
   json?: boolean;
 }
 
@@ -105,8 +103,7 @@ async function write(model: Model, options: Options, signal: AbortSignal): Promi
 export async function generate(source: string | undefined, options: Options, signal: AbortSignal): Promise<void> {
   if (options.prompt === undefined && options.file === undefined)
     throw new UsageError("generate needs --prompt or --file; see longspan generate --help");
-  const { dtype, threads } = options;
-  const model = await loadModel(source ?? defaultModel, { dtype, ...(threads && { threads }), signal });
+  const model = await loadAsGiven(source ?? defaultModel, options, signal);
   try {
     await write(model, options, signal);
   } finally {

@@ -43,7 +43,8 @@ Exit codes: 0 done, 1 failed (one line on stderr: longspan: ERR_…: message), 2
 Environment:
   LONGSPAN_THREADS   compute threads                 LONGSPAN_ISA      kernels: baseline, avx2, avx512, avx512bf16, neon
   LONGSPAN_MEMORY    memory budget, e.g. 8GiB        LONGSPAN_BINARY   another addon file
-  LONGSPAN_DEVICE    where models are put: cpu       LONGSPAN_LOG_LEVEL  silent, error, warn (default), info, debug
+  LONGSPAN_DEVICE    where models are put: cpu, cuda LONGSPAN_LOG_LEVEL  silent, error, warn (default), info, debug
+  LONGSPAN_CUDA_MEMORY  of each GPU, e.g. 40GiB      LONGSPAN_CUDA_PLUGIN  another file of CUDA kernels
   NO_COLOR           plain text on a terminal
 
 Examples:
@@ -60,6 +61,7 @@ const threads = () =>
   new Option("--threads <n>", "compute threads (default: LONGSPAN_THREADS, or as many as the machine gives)").argParser(
     parseNumber({ min: 1, max: 256, integer: true }),
   );
+const device = () => new Option("--device <device>", "cpu, cuda or cuda:<number> (default: LONGSPAN_DEVICE, or cpu)");
 const dtype = () =>
   new Option("--dtype <dtype>", "compute in float32, or in bfloat16: faster, less exact")
     .choices(["float32", "bfloat16"])
@@ -125,6 +127,7 @@ program
   .addOption(window())
   .addOption(sinks())
   .addOption(dtype())
+  .addOption(device())
   .addOption(threads())
   .addOption(json())
   .addHelpText(
@@ -161,6 +164,7 @@ program
   .addOption(sinks())
   .option("--svg <file>", "also draw the curves into this file")
   .addOption(dtype())
+  .addOption(device())
   .addOption(threads())
   .addOption(json())
   .addHelpText(
@@ -206,6 +210,7 @@ program
     "keep finished passes in this file, and go on from those in it (default: one in the user's cache, removed at the end)",
   )
   .addOption(dtype())
+  .addOption(device())
   .addOption(threads())
   .addOption(json())
   .addHelpText(
@@ -266,6 +271,7 @@ program
   .option("--by-depth", "a table of depth × length for each scheme; with one scheme it is always shown", false)
   .option("--svg <file>", "also draw the heat maps into this file")
   .addOption(dtype())
+  .addOption(device())
   .addOption(threads())
   .addOption(json())
   .addHelpText(

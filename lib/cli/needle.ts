@@ -1,4 +1,5 @@
 // `longspan needle`.
+import { loadAsGiven, type ModelOptions } from "./load.js";
 import { basename } from "node:path";
 import {
   type NeedleProgress,
@@ -8,13 +9,13 @@ import {
   needleTask,
   retrievalByDepth,
 } from "../evaluation/index.js";
-import { loadModel, machine, type Model } from "../index.js";
+import { machine, type Model } from "../index.js";
 import { heatMaps } from "../plot/index.js";
 import { requireWritable, retrievalModel, writeText } from "./files.js";
 import { printJson, printLine, printTable, progressBar } from "./output.js";
 import { formatCount, formatSeconds } from "./units.js";
 
-interface Options {
+interface Options extends ModelOptions {
   schemes?: string[];
   lengths: number[];
   depths: number[];
@@ -24,8 +25,6 @@ interface Options {
   perLength: boolean;
   byDepth: boolean;
   svg?: string;
-  dtype: "float32" | "bfloat16";
-  threads?: number;
   json?: boolean;
 }
 
@@ -136,11 +135,11 @@ async function measure(model: Model, name: string, options: Options, signal: Abo
 }
 
 export async function needle(source: string | undefined, options: Options, signal: AbortSignal): Promise<void> {
-  const { svg, dtype, threads, seed } = options;
+  const { svg, seed } = options;
   if (svg) await requireWritable(svg);
   const path = source ?? retrievalModel;
   const begun = performance.now();
-  const model = await loadModel(path, { dtype, ...(threads && { threads }), signal });
+  const model = await loadAsGiven(path, options, signal);
   const measured = await measure(model, basename(path), options, signal).finally(() => model.dispose());
   reportLeftOut(measured);
   if (svg) await writeText(svg, drawing(measured));

@@ -1,4 +1,5 @@
 // `longspan perplexity`.
+import { loadAsGiven, type ModelOptions } from "./load.js";
 import {
   linearScaling,
   type Method,
@@ -8,7 +9,7 @@ import {
   slidingWindow,
   trainedLength,
 } from "../evaluation/index.js";
-import { loadModel, machine, type Model } from "../index.js";
+import { machine, type Model } from "../index.js";
 import { linePlot } from "../plot/index.js";
 import { defaultModel, readText, requireWritable, writeText } from "./files.js";
 import { printJson, printLine, printTable, progressBar } from "./output.js";
@@ -16,7 +17,7 @@ import { UsageError } from "./run.js";
 import { fittingLengths, tokensOf } from "./tokens.js";
 import { factorTypes, formatCount, formatSeconds } from "./units.js";
 
-interface Options {
+interface Options extends ModelOptions {
   text: string;
   lengths?: number[];
   tokens: number;
@@ -25,8 +26,6 @@ interface Options {
   window?: number;
   sinks?: number;
   svg?: string;
-  dtype: "float32" | "bfloat16";
-  threads?: number;
   json?: boolean;
 }
 
@@ -106,8 +105,7 @@ async function measure(model: Model, text: string, options: Options, signal: Abo
 export async function perplexity(source: string | undefined, options: Options, signal: AbortSignal): Promise<void> {
   if (options.svg) await requireWritable(options.svg);
   const text = await readText(options.text);
-  const { dtype, threads } = options;
-  const model = await loadModel(source ?? defaultModel, { dtype, ...(threads && { threads }), signal });
+  const model = await loadAsGiven(source ?? defaultModel, options, signal);
   try {
     await measure(model, text, options, signal);
   } finally {

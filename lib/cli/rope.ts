@@ -1,4 +1,5 @@
 // `longspan rope`.
+import { loadAsGiven, type ModelOptions } from "./load.js";
 import { createHash } from "node:crypto";
 import { mkdir, readdir, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
@@ -15,7 +16,7 @@ import {
   schemeSnippet,
   trainedLength,
 } from "../evaluation/index.js";
-import { loadModel, machine, type Model } from "../index.js";
+import { machine, type Model } from "../index.js";
 import { closest } from "../options.js";
 import { linePlot } from "../plot/index.js";
 import { defaultModel, readText, requireWritable, writeText } from "./files.js";
@@ -25,7 +26,7 @@ import { UsageError } from "./run.js";
 import { fittingLengths, tokensOf } from "./tokens.js";
 import { formatCount, formatSeconds } from "./units.js";
 
-interface Options {
+interface Options extends ModelOptions {
   text: string;
   lengths?: number[];
   schemes: string[];
@@ -34,8 +35,6 @@ interface Options {
   tokens?: number;
   svg?: string;
   resume?: string;
-  dtype: "float32" | "bfloat16";
-  threads?: number;
   json?: boolean;
   version: string;
 }
@@ -243,9 +242,9 @@ export async function rope(given: string | undefined, options: Options, signal: 
   requireSchemes(options.schemes);
   if (options.svg) await requireWritable(options.svg);
   const text = await readText(options.text);
-  const { dtype, threads, windows } = options;
+  const { windows } = options;
   const source = given ?? defaultModel;
-  const model = await loadModel(source, { dtype, ...(threads && { threads }), signal });
+  const model = await loadAsGiven(source, options, signal);
   try {
     const trained = trainedLength(model);
     const tokens = await tokensOf(model, text, { count: options.tokens, signal });

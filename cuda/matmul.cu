@@ -1,0 +1,166 @@
+// matmul: out = activation(x w^T + bias) + residual on weights packed by pack.cu. A few rows: gemv.cuh; more: gemm.cuh,
+// whose tiles are smaller where there are too few of them for the device.
+#include "gemm.cuh"
+#include "gemv.cuh"
+#include "packed.cuh"
+
+namespace longspan::cuda {
+namespace {
+
+// Whether `width` values lie aligned at every multiple of them in each row
+bool hasAligned(const void* data, DType dtype, int64_t rows, int64_t stride, int width) {
+  return isAligned(data, dtype, width) && (rows <= 1 || stride % width == 0);
+}
+
+Epilogue describe(const MatmulArgs& args) {
+  const int64_t rows = args.out.shape[0], columns = args.weight.outFeatures;
+  const TensorView &residual = args.residual, &out = args.out;
+  const bool vectors =
+      hasAligned(out.data, out.dtype, rows, out.strides[0], epilogueWidth) &&
+      (!args.bias || isAligned(args.bias.data, DType::Float32, epilogueWidth)) &&
+      (!residual || hasAligned(residual.data, residual.dtype, rows, residual.strides[0], epilogueWidth));
+  return {args.bias.as<const float>(),
+          residual.data,
+          out.data,
+          rows,
+          columns,
+          residual ? residual.strides[0] : 0,
+          out.strides[0],
+          residual.dtype,
+          out.dtype,
+          args.activation,
+          vectors};
+}
+
+// f(a value of x's type, a value of the weight's)
+template <class F>
+void forTypes(const MatmulArgs& args, const F& f) {
+  forFloat("matmul: expected a weight of float32, float16 or bfloat16", args.weight.dtype, [&](auto w) {
+    if (args.x.dtype == DType::BFloat16) return f(__nv_bfloat16{}, w);
+    if (args.x.dtype == DType::Float32) return f(float{}, w);
+    keepError("matmul: expected x of float32 or bfloat16");
+  });
+}
+
+template <int n>
+struct Rows {
+  static constexpr int count = n;
+};
+// f(Rows) with their number rounded up to a power of 2
+template <class F>
+void forFewRows(int64_t rows, const F& f) {
+  if (rows <= 1) return f(Rows<1>{});
+  if (rows <= 2) return f(Rows<2>{});
+  if (rows <= 4) return f(Rows<4>{});
+  f(Rows<8>{});
+}
+
+void runGemv(const MatmulArgs& args) {
+  const PackedWeight& weight = args.weight;
+  GemvLaunch description{args.x.data,
+                         weight.data,
+                         args.x.dtype,
+                         weight.dtype,
+                         weight.inFeatures,
+                         args.x.strides[0],
+                         packedDepth(weight.inFeatures, weight.dtype),
+                         1,
+                         describe(args)};
+  const int64_t rows = args.x.shape[0], columns = weight.outFeatures, depth = weight.inFeatures;
+  const int width = 16 / sizeOf(weight.dtype);
+  const bool vectors = depth % width == 0 && hasAligned(args.x.data, args.x.dtype, rows, args.x.strides[0], width);
+  forFewRows(rows, [&](auto count) {
+    constexpr int rowCount = decltype(count)::count, features = featuresPerWarp(rowCount);
+    const int perWarp = vectors ? features : 1;
+    if (ceilDiv(columns, perWarp) < 16 * int64_t(numProcessors())) description.warpsPerRow = gemvWarps;
+    const int64_t blocks = ceilDiv(columns, int64_t(perWarp) * (gemvWarps / description.warpsPerRow));
+    if (blocks > 0x7fffffff) return keepError("matmul: more than 2^31 - 1 blocks of features");
+    if (!vectors) {
+      launch("matmul", gemvOfAny<rowCount>, unsigned(blocks), gemvThreads, 0, description);
+      return;
+    }
+    forTypes(args, [&](auto x, auto w) {
+      launch("matmul", gemv<decltype(x), decltype(w), rowCount, features>, unsigned(blocks), gemvThreads, 0,
+             description);
+    });
+  });
+}
+
+GemmLaunch describeGemm(const MatmulArgs& args, int width) {
+  const PackedWeight& weight = args.weight;
+  const int64_t rows = args.x.shape[0], depth = weight.inFeatures;
+  return {args.x.data,
+          weight.data,
+          depth,
+          args.x.strides[0],
+          packedDepth(depth, weight.dtype),
+          depth % width == 0 && hasAligned(args.x.data, args.x.dtype, rows, args.x.strides[0], width),
+          depth % width == 0,
+          0,
+          0,
+          describe(args)};
+}
+
+void launchTiles(void (*kernel)(GemmLaunch), GemmLaunch& description, int rows, int columns, int threads,
+                 size_t sharedBytes) {
+  description.tileRows = ceilDiv(description.epilogue.rows, rows);
+  description.tileColumns = ceilDiv(description.epilogue.columns, columns);
+  const int64_t tiles = description.tileRows * description.tileColumns;
+  if (tiles > 0x7fffffff) return keepError("matmul: more than 2^31 - 1 tiles");
+  launch("matmul", kernel, unsigned(tiles), threads, sharedBytes, description);
+}
+
+template <class Tile, bool vectors>
+void launchTensorTiles(GemmLaunch& description) {
+  launchTiles(tensorGemm<Tile, vectors>, description, Tile::rows, Tile::columns, Tile::threads, Tile::sharedBytes);
+}
+
+// Whether tiles of 128 × 128 give every processor work
+bool fillsDevice(int64_t rows, int64_t columns) {
+  return rows > 64 && ceilDiv(rows, 128) * ceilDiv(columns, 128) >= numProcessors();
+}
+
+void runTensorGemm(const MatmulArgs& args) {
+  using Large = TensorTile<128, 128, 32, 4, 2, 4>;
+  using Small = TensorTile<64, 64, 64, 4, 2, 2>;
+  using Thin = TensorTile<16, 64, 64, 4, 1, 4>;
+  GemmLaunch description = describeGemm(args, 8);
+  const int64_t rows = args.x.shape[0];
+  if (!description.xVectors || !description.weightVectors) return launchTensorTiles<Small, false>(description);
+  if (rows <= 16) return launchTensorTiles<Thin, true>(description);
+  if (fillsDevice(rows, args.weight.outFeatures)) return launchTensorTiles<Large, true>(description);
+  launchTensorTiles<Small, true>(description);
+}
+
+template <class T>
+constexpr bool isBFloat16 = false;
+template <>
+constexpr bool isBFloat16<__nv_bfloat16> = true;
+
+void runFloatGemm(const MatmulArgs& args) {
+  GemmLaunch description = describeGemm(args, 4);
+  const bool isLarge = fillsDevice(args.x.shape[0], args.weight.outFeatures);
+  forTypes(args, [&](auto x, auto w) {
+    using X = decltype(x);
+    using W = decltype(w);
+    if constexpr (!(isBFloat16<X> && isBFloat16<W>)) {
+      if (isLarge)
+        launchTiles(floatGemm<X, W, 2>, description, 128, 128, 256, FloatTile<2>::sharedBytes);
+      else
+        launchTiles(floatGemm<X, W, 1>, description, 64, 64, 256, FloatTile<1>::sharedBytes);
+    }
+  });
+}
+
+}  // namespace
+
+void matmul(const MatmulArgs& args, Parallel&) {
+  const int64_t rows = args.x.shape[0];
+  if (rows == 0 || args.weight.outFeatures == 0) return;
+  if (rows <= maxGemvRows) return runGemv(args);
+  const bool isPairs = args.x.dtype == DType::BFloat16 && args.weight.dtype == DType::BFloat16;
+  if (isPairs) return runTensorGemm(args);
+  runFloatGemm(args);
+}
+
+}  // namespace longspan::cuda
