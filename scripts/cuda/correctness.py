@@ -287,7 +287,7 @@ def run_twice(plugin, row, arguments, outputs):
 class Errors:
     def __init__(self):
         self.difference = self.plain = self.norm = 0.0
-        self.largest = self.plain_largest = self.highest = self.lse = 0.0
+        self.largest = self.plain_largest = self.highest = self.lse = self.score = 0.0
         self.faults = []
 
     def add(self, out, lse, ref, ref_lse, in_dtype):
@@ -309,16 +309,19 @@ class Errors:
         self.highest = max(self.highest, float(ref.abs().max()))
         both = (lse > -math.inf) & (ref_lse > -math.inf)
         if bool(both.any()):
+            self.score = max(self.score, float(ref_lse[both].abs().max()))
             self.lse = max(self.lse, float((lse - ref_lse)[both].abs().max()))
 
-    def verdict(self, dtype, large):
+    def verdict(self, dtype, inputs):
         relative, plain = (math.sqrt(x / self.norm) if self.norm else math.sqrt(x) for x in (self.difference, self.plain))
+        # Scores of hundreds are rounded in float32 themselves; sums of equal terms err to one side
+        slack = 2**-22 * self.score if inputs == "large" else 2e-5 if inputs == "constant" else 0.0
         faults = list(self.faults)
-        if not large and not relative < BOUND[dtype]:
+        if inputs != "large" and not relative < BOUND[dtype] + slack:
             faults.append(f"relative error {relative:.2e}, over {BOUND[dtype]:.0e}")
-        if not relative <= 2 * plain + FLOOR[dtype]:
+        if not relative <= 2 * plain + FLOOR[dtype] + slack:
             faults.append(f"relative error {relative:.2e}, torch in the same dtype has {plain:.2e}")
-        if not self.largest <= 3 * self.plain_largest + 2 * EPSILON[dtype] * self.highest:
+        if not self.largest <= 3 * self.plain_largest + (2 * EPSILON[dtype] + slack) * self.highest:
             faults.append(f"largest error {self.largest:.2e}, torch in the same dtype has {self.plain_largest:.2e}")
         if not self.lse < 1e-3:
             faults.append(f"lse is wrong by {self.lse:.2e}")
@@ -348,7 +351,7 @@ def run_case(plugin, case):
         ref, ref_lse = attend(q, k, v, masks[i], terms, offset, torch.float64)
         in_dtype, _ = attend(q, k, v, masks[i], terms, offset, inputs.dtype)
         errors.add(own_out, own_lse, ref, ref_lse, in_dtype)
-    return errors.verdict(case["dtype"], case["inputs"] == "large")
+    return errors.verdict(case["dtype"], case["inputs"])
 
 
 def run_parts(plugin, dtype, accumulate):
@@ -386,7 +389,7 @@ def run_parts(plugin, dtype, accumulate):
         ref, ref_lse = attend(q, k, v, mask, terms, 0, torch.float64)
         in_dtype, _ = attend(q, k, v, mask, terms, 0, inputs.dtype)
         errors.add(total[0].tensor[b], total[1].tensor[b], ref, ref_lse, in_dtype)
-    return errors.verdict(dtype, False)
+    return errors.verdict(dtype, "normal")
 
 
 def jobs(plugin, options):
