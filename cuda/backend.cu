@@ -96,6 +96,9 @@ constexpr Backend table = {
     .topK = topK,
     .pack = pack,
     .matmul = matmul,
+    .attention = attention,
+    .mergeAttention = mergeAttention,
+    .cacheAppend = cacheAppend,
 };
 constexpr DeviceCalls calls = {open,     use,  allocate,    release, freeBytes, upload,
                                download, zero, synchronise, error,   clearError};

@@ -1,0 +1,81 @@
+// Tiles of rows in shared memory: where an element lies, and how rows of q, k and v come there.
+#pragma once
+#include "attention_block.cuh"
+#include "ptx.cuh"
+
+namespace longspan::cuda {
+
+// Eight rows at one column are read at once. Rows of 16-bit values lie in pieces of 16 bytes that swap places by row;
+// rows of float32 are 16 bytes longer than their values.
+template <class T, int Dim>
+struct TileLayout {
+  static constexpr bool isFloat32 = sizeof(T) == 4;
+  static constexpr int piece = 16 / int(sizeof(T));  // values of 16 bytes
+  static constexpr int rowLength = isFloat32 ? Dim + 4 : Dim;
+  __device__ __forceinline__ static int at(int row, int column) {
+    if constexpr (isFloat32) return row * rowLength + column;
+    const int turn = Dim % 64 == 0 ? row & 7 : row >> 1 & 3;
+    return row * rowLength + ((column / piece ^ turn) * piece | column % piece);
+  }
+  static constexpr size_t bytes(int rows) { return size_t(rows) * rowLength * sizeof(T); }
+};
+
+// Element by element: other dtypes, odd widths and strides
+template <class T, int Dim, int TileKV, int Threads>
+__device__ __noinline__ void convertKeyRows(T* tile, const AttentionBlock& block, const KeyRows& rows, int64_t begin,
+                                            const Rows& keys, int thread) {
+  for (int i = thread; i < TileKV * (Dim / 4); i += Threads) {
+    const int row = i / (Dim / 4), column = i % (Dim / 4) * 4;
+    const int there = row < keys.count ? rows.dims - column : 0;
+    const unsigned char* from = there > 0 ? rowAt(block, rows, begin, keys[row]) + column * rows.dimStride : nullptr;
+#pragma unroll
+    for (int n = 0; n < 4; ++n)
+      tile[TileLayout<T, Dim>::at(row, column + n)] =
+          fromFloat<T>(n < there ? loadFloat(from + n * rows.dimStride, rows.dtype, 0) : 0);
+  }
+}
+
+// Rows of K or V into `tile`, by `Threads` threads of which this is `thread`; rows and columns that are not there
+// become zeros. Copies are under way until they are waited for.
+template <class T, int Dim, int TileKV, int Threads>
+__device__ __forceinline__ void loadKeyRows(T* tile, const AttentionBlock& block, const KeyRows& rows, int64_t begin,
+                                            const Rows& keys, int thread) {
+  using Layout = TileLayout<T, Dim>;
+  if (!rows.copies) return convertKeyRows<T, Dim, TileKV, Threads>(tile, block, rows, begin, keys, thread);
+  constexpr int pieces = Dim / Layout::piece;
+#pragma unroll 4
+  for (int i = thread; i < TileKV * pieces; i += Threads) {
+    const int row = i / pieces, column = i % pieces * Layout::piece;
+    const bool valid = row < keys.count && column < rows.dims;
+    const unsigned char* from = valid ? rowAt(block, rows, begin, keys[row]) + column * sizeof(T) : nullptr;
+    copyAsync16(tile + Layout::at(row, column), from, valid);
+  }
+}
+
+// The block's rows of q
+template <class T, int Dim, int NumRows, int Threads>
+__device__ __forceinline__ void loadQueryRows(T* tile, const AttentionBlock& block, int thread) {
+  using Layout = TileLayout<T, Dim>;
+  const DeviceTensor& q = block.launch->q;
+  const int headDim = block.launch->headDim;
+  const bool copies = block.launch->copiesQueries;
+  constexpr int pieces = Dim / Layout::piece;
+#pragma unroll 1
+  for (int i = thread; i < NumRows * pieces; i += Threads) {
+    const int row = i / pieces, column = i % pieces * Layout::piece;
+    const AttentionRow r = rowOf(block, row);
+    const T* from = q.as<const T>() + block.q + r.query * q.strides[1] + r.head * q.strides[2];
+    if (copies) {
+      const bool valid = r.exists && column < headDim;
+      copyAsync16(tile + Layout::at(row, column), valid ? from + column : nullptr, valid);
+    } else {
+#pragma unroll
+      for (int n = 0; n < Layout::piece; ++n) {
+        const bool valid = r.exists && column + n < headDim;
+        tile[Layout::at(row, column + n)] = valid ? from[(column + n) * q.strides[3]] : fromFloat<T>(0);
+      }
+    }
+  }
+}
+
+}  // namespace longspan::cuda

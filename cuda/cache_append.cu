@@ -1,0 +1,89 @@
+// New keys and values into the slabs of a cache (cache.cuh), in its dtype. Earlier keys stay, later ones too, and so do
+// the pads, which are zero.
+#include <algorithm>
+
+#include "cache.cuh"
+#include "launch.cuh"
+#include "numbers.cuh"
+
+namespace longspan::cuda {
+namespace {
+
+constexpr int threads = 256;
+constexpr int slabsPerLaunch = 64;
+
+struct Source {
+  const void* data;
+  int64_t strides[3];  // of [n, numKVHeads, dim]
+  DType dtype;
+  int dim;
+  int64_t begin, rowBytes;  // of its rows in a slab
+};
+struct Launch {
+  Source sources[3];  // k, v, and k2 where the cache has it
+  int count;
+  DType dtype;  // of the cache
+  int numKVHeads;
+  int64_t position;  // of row 0
+  int64_t firstRow, rows;
+  int64_t firstSlab;
+  void* slabs[slabsPerLaunch];
+};
+
+// A block for each (row, head); its threads go through the values of all sources
+__global__ void __launch_bounds__(threads) appendRows(const __grid_constant__ Launch launch) {
+  const int64_t row = launch.firstRow + blockIdx.x / launch.numKVHeads, key = launch.position + row;
+  const int head = int(blockIdx.x % launch.numKVHeads), place = int(key % KVCacheView::keysPerSlab);
+  auto* slab = static_cast<unsigned char*>(launch.slabs[key / KVCacheView::keysPerSlab - launch.firstSlab]);
+  for (int i = 0; i < launch.count; ++i) {
+    const Source& source = launch.sources[i];
+    const int64_t from = row * source.strides[0] + head * source.strides[1];
+    unsigned char* to = slab + source.begin + (int64_t(head) * KVCacheView::keysPerSlab + place) * source.rowBytes;
+    for (int d = threadIdx.x; d < source.dim; d += threads) {
+      const float x = loadFloat(source.data, source.dtype, from + d * source.strides[2]);
+      if (launch.dtype == DType::Float32)
+        reinterpret_cast<float*>(to)[d] = x;
+      else
+        reinterpret_cast<__nv_bfloat16*>(to)[d] = fromFloat<__nv_bfloat16>(x);
+    }
+  }
+}
+
+Source describe(const TensorView& rows, int64_t begin, int64_t rowBytes) {
+  Source source{};
+  source.data = rows.data;
+  source.dtype = rows.dtype;
+  source.dim = int(rows.shape[3]);
+  source.begin = begin;
+  source.rowBytes = rowBytes;
+  for (int axis = 0; axis < 3; ++axis) source.strides[axis] = rows.strides[axis + 1];
+  return source;
+}
+
+}  // namespace
+
+void cacheAppend(const CacheAppendArgs& args, Parallel&) {
+  const KVCacheView& cache = args.cache;
+  const int64_t rows = args.k.shape[1], end = args.position + rows;
+  if (rows == 0 || cache.numKVHeads == 0) return;
+  Launch call{};
+  call.sources[0] = describe(args.k, cacheKeysBegin(cache, 0), cacheKeyRowBytes(cache));
+  call.sources[1] = describe(args.v, cacheValuesBegin(cache), cacheValueRowBytes(cache));
+  if (cache.keySets > 1) call.sources[2] = describe(args.k2, cacheKeysBegin(cache, 1), cacheKeyRowBytes(cache));
+  call.count = cache.keySets > 1 ? 3 : 2;
+  call.dtype = cache.dtype;
+  call.numKVHeads = cache.numKVHeads;
+  call.position = args.position;
+  for (int64_t key = args.position; key < end;) {
+    call.firstSlab = key / KVCacheView::keysPerSlab;
+    const int64_t last = std::min(end, (call.firstSlab + slabsPerLaunch) * KVCacheView::keysPerSlab);
+    for (int64_t slab = call.firstSlab; slab * KVCacheView::keysPerSlab < last; ++slab)
+      call.slabs[slab - call.firstSlab] = cache.slabs[slab];
+    call.firstRow = key - args.position;
+    call.rows = last - key;
+    if (!launch("cacheAppend", appendRows, unsigned(call.rows * call.numKVHeads), threads, 0, call)) return;
+    key = last;
+  }
+}
+
+}  // namespace longspan::cuda
