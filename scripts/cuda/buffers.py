@@ -6,7 +6,7 @@ GUARD, GUARD_BYTE, POISON = 4096, 0xA5, 0xFF  # all bits set is NaN in every flo
 
 
 class Guarded:
-    def __init__(self, shape, dtype, device, strides=None):
+    def __init__(self, plugin, shape, dtype, strides=None):
         size = torch.empty(0, dtype=dtype).element_size()
         if strides is None:
             strides = [1] * len(shape)
@@ -15,7 +15,8 @@ class Guarded:
         length = 1 + sum((extent - 1) * stride for extent, stride in zip(shape, strides)) if 0 not in shape else 0
         self.bytes = max(length, 1) * size
         padded = -(-self.bytes // 256) * 256
-        self.memory = torch.full((GUARD + padded + GUARD,), GUARD_BYTE, dtype=torch.uint8, device=device)
+        self.memory = plugin.bytes(GUARD + padded + GUARD)
+        self.memory.fill_(GUARD_BYTE)
         self.payload = self.memory[GUARD : GUARD + self.bytes]
         self.payload.fill_(POISON)
         self.tensor = self.payload.view(dtype).as_strided(shape, strides)

@@ -69,14 +69,14 @@ def name_of(case):
 class Inputs:
     """The sequences of a case: their tensors as the plugin gets them, and as separate ones for the reference."""
 
-    def __init__(self, case, device):
-        self.case, self.device = case, device
+    def __init__(self, case, plugin):
+        self.case, self.plugin, self.device = case, plugin, plugin.device
         self.dtype = DTYPE_OF[case["dtype"]]
         self.heads, self.kv_heads = case["heads"]
         self.dim = case["headDim"]
         self.value_dim = {192: 128, 40: 24}.get(self.dim, self.dim) if case["seed"] % 2 else self.dim
         self.draw = random.Random(case["seed"])
-        self.generator = torch.Generator(device=device).manual_seed(case["seed"])
+        self.generator = torch.Generator(device=self.device).manual_seed(case["seed"])
         queries, keys = case["lengths"]
         self.sequences = {
             "dense": [(queries, keys)] * (2 if queries * keys < 1 << 22 else 1),
@@ -96,7 +96,7 @@ class Inputs:
 
     def tensor(self, shape, scale=1.0):
         kind = self.case["inputs"] if self.case["inputs"] in ("padded", "odd", "transposed") else "dense"
-        guarded = Guarded(shape, self.dtype, self.device, strides_of(shape, kind))
+        guarded = Guarded(self.plugin, shape, self.dtype, strides_of(shape, kind))
         self.kept.append(guarded)
         if scale:
             self.fill(guarded.tensor, scale)
@@ -210,9 +210,8 @@ def new_cache(plugin, inputs, keys):
     key_dim, value_dim = -(-inputs.dim // 4) * 4, -(-inputs.value_dim // 16) * 16
     slab = 1024 * (key_dim + value_dim) * size * inputs.kv_heads
     count = -(-keys // 1024)
-    slabs = [torch.zeros(slab + 64, dtype=torch.uint8, device=plugin.device) for _ in range(count)]
-    starts = [-(-slab.data_ptr() // 64) * 64 for slab in slabs]
-    addresses = (ctypes.c_void_p * max(count, 1))(*starts)
+    slabs = [plugin.bytes(slab).zero_() for _ in range(count)]
+    addresses = (ctypes.c_void_p * max(count, 1))(*[slab.data_ptr() for slab in slabs])
     inputs.kept += [slabs, addresses]
     cache = KVCacheView(slabs=addresses, dtype=DTYPES.index(dtype), numKVHeads=inputs.kv_heads, headDim=inputs.dim)
     cache.valueDim, cache.keySets, cache.keySet, cache.length = inputs.value_dim, 1, 0, keys
@@ -331,15 +330,15 @@ class Errors:
 def run_case(plugin, case):
     if case["layout"] == "cache" and not plugin.has("cacheAppend"):
         raise KernelError("cacheAppend: the table has no such row")
-    inputs = Inputs(case, plugin.device).make()
+    inputs = Inputs(case, plugin).make()
     terms = terms_of(case, inputs)
     pattern_name = case["feature"] if case["feature"] in patterns.PATTERNS else ["full", "causal"][case["seed"] % 2]
     pattern, masks, _ = patterns.make(plugin, pattern_name, inputs.sequences, inputs.heads, inputs.draw)
     rows = inputs.q.shape[1]
     out_shape = (inputs.q.shape[0], rows, inputs.heads, inputs.value_dim)
     kind = "padded" if case["inputs"] == "padded" else "dense"  # ops make no other outputs
-    out = Guarded(out_shape, inputs.dtype, plugin.device, strides_of(out_shape, kind))
-    lse = Guarded((inputs.q.shape[0], inputs.heads, rows), torch.float32, plugin.device)
+    out = Guarded(plugin, out_shape, inputs.dtype, strides_of(out_shape, kind))
+    lse = Guarded(plugin, (inputs.q.shape[0], inputs.heads, rows), torch.float32)
     arguments = arguments_of(plugin, inputs, terms, pattern, out.tensor, lse.tensor)
     errors = Errors()
     errors.faults += run_twice(plugin, "attention", arguments, [out, lse])
@@ -358,11 +357,11 @@ def run_parts(plugin, dtype, accumulate):
     """Keys in two halves: by accumulation in float32, or as parts that mergeAttention brings together."""
     case = {"feature": "causal", "lengths": (150, 150), "headDim": 64, "dtype": dtype, "heads": (4, 2)}
     case |= {"layout": "dense", "inputs": "normal", "seed": 6}
-    inputs = Inputs(case, plugin.device).make()
+    inputs = Inputs(case, plugin).make()
     terms = terms_of(case, inputs)
     shape, lse_shape = (2, 150, 4, inputs.value_dim), (2, 4, 150)
     out_dtype = torch.float32 if accumulate else inputs.dtype
-    total = [Guarded(shape, out_dtype, plugin.device), Guarded(lse_shape, torch.float32, plugin.device)]
+    total = [Guarded(plugin, shape, out_dtype), Guarded(plugin, lse_shape, torch.float32)]
     at = patterns.Lengths(150, 150, plugin.device)
     mask = (at.k <= at.p)[None]
     # Two windows that make a causal pattern together; the far one sees nothing in its first 40 rows
@@ -371,7 +370,8 @@ def run_parts(plugin, dtype, accumulate):
     for i, (kind, numbers) in enumerate(halves):
         made = plugin.pattern([patterns.flat(kind, numbers, [], 150, 150, 0)])
         patterns_kept.append(made)
-        out, lse = total if accumulate else (Guarded(shape, inputs.dtype, plugin.device), Guarded(lse_shape, torch.float32, plugin.device))
+        own = lambda: (Guarded(plugin, shape, inputs.dtype), Guarded(plugin, lse_shape, torch.float32))
+        out, lse = total if accumulate else own()
         arguments = arguments_of(plugin, inputs, terms, made, out.tensor, lse.tensor)
         arguments.accumulate = accumulate and i > 0
         plugin.call("attention", arguments)

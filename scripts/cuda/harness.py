@@ -78,8 +78,7 @@ def work(options):
         except Exception as error:
             result = {"ok": False, "faults": [f"{type(error).__name__}: {error}"[:400]]}
         say(end=name, seconds=round(time.time() - started, 3), **result)
-        # An error of the device stays with its context
-        if any(word in str(result.get("faults", "")) for word in ("CUDA error", "(cudaError", "AcceleratorError")):
+        if not result["ok"] and not plugin.usable():
             os._exit(3)
     say(finished=True)
     pipe.flush()

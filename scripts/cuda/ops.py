@@ -24,7 +24,7 @@ class Op:
         self.kept = []
 
     def random(self, shape, dtype="f32", scale=1.0):
-        guarded = Guarded(shape, DTYPE_OF[dtype], self.device)
+        guarded = Guarded(self.plugin, shape, DTYPE_OF[dtype])
         guarded.tensor.copy_(torch.randn(shape, generator=self.generator, device=self.device) * scale)
         self.kept.append(guarded)
         return guarded.tensor
@@ -33,7 +33,7 @@ class Op:
         return torch.randint(end, shape, generator=self.generator, device=self.device, dtype=torch.int32)
 
     def output(self, shape, dtype):
-        return Guarded(shape, DTYPE_OF[dtype] if isinstance(dtype, str) else dtype, self.device)
+        return Guarded(self.plugin, shape, DTYPE_OF[dtype] if isinstance(dtype, str) else dtype)
 
     def run(self, arguments, outputs):
         if not self.plugin.has(self.row):
@@ -206,8 +206,9 @@ def packed_bytes(out_features, in_features, dtype):
 def pack(plugin, weight, dtype):
     """The packed weight, and the memory that it lies in."""
     out_features, in_features = weight.shape
-    memory = torch.zeros(packed_bytes(out_features, in_features, dtype) + 256, dtype=torch.uint8, device=weight.device)
-    address = -(-memory.data_ptr() // 256) * 256
+    memory = plugin.bytes(packed_bytes(out_features, in_features, dtype))
+    memory.fill_(255)
+    address = memory.data_ptr()
     number = p.DTYPES.index(DTYPE_OF[dtype])
     plugin.call("pack", p.PackArgs(weight=view(weight), packed=address, dtype=number))
     return p.PackedWeight(data=address, dtype=number, outFeatures=out_features, inFeatures=in_features), memory

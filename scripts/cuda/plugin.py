@@ -1,6 +1,7 @@
 """longspan_cuda.so for Python: the structs of csrc/core/backend.h mirrored in ctypes, and its calls (cuda/abi.h)."""
 
 import ctypes
+import weakref
 from ctypes import POINTER, Structure, c_bool, c_char_p, c_double, c_float, c_int, c_int64, c_size_t, c_uint8, c_void_p
 
 import torch
@@ -232,6 +233,25 @@ class Plugin:
             raise SystemExit(f"no device: {library.longspanError().decode()}")
         if not emulated:  # torch works on the plugin's stream too: all is in the order of the calls
             torch.cuda.set_stream(torch.cuda.ExternalStream(library.longspanStream(), torch.device("cuda", 0)))
+
+    def usable(self):
+        """False after an error that stays with the device's context."""
+        try:
+            self.synchronise()
+            return self.emulated or bool(torch.ones(1, device="cuda").item())
+        except (KernelError, RuntimeError):
+            return False
+
+    def bytes(self, count):
+        """New device memory as uint8. The emulator knows its own addresses and refuses others in some calls."""
+        if not self.emulated:
+            return torch.empty(count, dtype=torch.uint8, device=self.device)
+        address = self.calls.allocate(0, count)
+        if not address:
+            raise KernelError(self.library.longspanError().decode())
+        array = (c_uint8 * count).from_address(address)
+        weakref.finalize(array, self.calls.release, 0, address)
+        return torch.frombuffer(array, dtype=torch.uint8)
 
     def describe(self):
         text = ctypes.create_string_buffer(256)
