@@ -25,7 +25,10 @@ export default defineConfig({
     testTimeout: slow ? 600_000 : 60_000,
     hookTimeout: slow ? 600_000 : 60_000,
     projects: [
-      { extends: true, test: { name: "suite", include: ["test/**/*.test.ts"], exclude: ["test/isa/**", "test/cuda/**", ...left] } },
+      {
+        extends: true,
+        test: { name: "suite", include: ["test/**/*.test.ts"], exclude: ["test/isa/**", "test/cuda/**", ...left] },
+      },
       {
         extends: true,
         test: {

@@ -2,6 +2,7 @@
 // in statically, so that without a driver the file still loads and says what is missing.
 #include <cstdio>
 #include <cstring>
+#include <mutex>
 
 #include "../csrc/core/plugin.h"
 #include "kernels.h"
@@ -21,6 +22,7 @@ struct Device {
   int processors = 0, sharedBytes = 0;
   unsigned char* staging[2] = {};  // pinned: transfers go through them in turn
   cudaEvent_t staged[2] = {};      // the device has taken what the staging held
+  std::mutex memory;               // memory calls of other threads and captures exclude each other
 };
 Device devices[maxDevices];
 
@@ -58,11 +60,15 @@ int open(int index) { return use(index) != 0 || (!devices[index].stream && !prep
 void* allocate(int index, size_t bytes) {
   void* data = nullptr;
   if (use(index) != 0) return nullptr;
+  std::lock_guard lock(devices[index].memory);
   return succeeded(cudaMallocAsync(&data, bytes ? bytes : 1, devices[index].stream), "device memory") ? data : nullptr;
 }
 void release(int index, void* data) {  // whatever thread lets go of it last
   int before = inUse;
-  if (use(index) == 0) cudaFreeAsync(data, devices[index].stream);
+  if (use(index) == 0) {
+    std::lock_guard lock(devices[index].memory);
+    cudaFreeAsync(data, devices[index].stream);
+  }
   if (before != index) use(before);
 }
 int freeBytes(int index, size_t* available, size_t* total) {
@@ -70,8 +76,36 @@ int freeBytes(int index, size_t* available, size_t* total) {
 }
 int upload(void* to, const void* from, size_t bytes) { return !copyToDevice(to, from, bytes); }
 int download(void* to, const void* from, size_t bytes) { return !copyToHost(to, from, bytes); }
-int zero(void* data, size_t bytes) { return !succeeded(cudaMemsetAsync(data, 0, bytes, stream()), "zeroing"); }
+int zero(void* data, size_t bytes) {
+  std::lock_guard lock(devices[inUse].memory);
+  return !succeeded(cudaMemsetAsync(data, 0, bytes, stream()), "zeroing");
+}
 int synchronise() { return !succeeded(cudaStreamSynchronize(stream()), "waiting for the device"); }
+
+int beginCapture() {
+  devices[inUse].memory.lock();
+  if (succeeded(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeThreadLocal), "capturing a graph")) return 0;
+  devices[inUse].memory.unlock();
+  return 1;
+}
+void* endCapture() {
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t executable = nullptr;
+  const bool captured = succeeded(cudaStreamEndCapture(stream(), &graph), "capturing a graph");
+  devices[inUse].memory.unlock();
+  if (captured && !succeeded(cudaGraphInstantiate(&executable, graph, 0), "making a graph")) executable = nullptr;
+  if (graph) cudaGraphDestroy(graph);
+  return executable;
+}
+int runGraph(void* graph) {
+  return !succeeded(cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), stream()), "running a graph");
+}
+void releaseGraph(int index, void* graph) {
+  int before = inUse;
+  if (use(index) == 0) cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph));
+  if (before != index) use(before);
+}
+
 const char* error(int* outOfMemory) {
   *outOfMemory = lackedMemory;
   return lastError;
@@ -100,8 +134,23 @@ constexpr Backend table = {
     .mergeAttention = mergeAttention,
     .cacheAppend = cacheAppend,
 };
-constexpr DeviceCalls calls = {open,     use,  allocate,    release, freeBytes, upload,
-                               download, zero, synchronise, error,   clearError};
+constexpr DeviceCalls calls = {
+    .open = open,
+    .use = use,
+    .allocate = allocate,
+    .release = release,
+    .freeBytes = freeBytes,
+    .upload = upload,
+    .download = download,
+    .zero = zero,
+    .synchronise = synchronise,
+    .beginCapture = beginCapture,
+    .endCapture = endCapture,
+    .runGraph = runGraph,
+    .releaseGraph = releaseGraph,
+    .error = error,
+    .clearError = clearError,
+};
 
 }  // namespace
 

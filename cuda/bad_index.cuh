@@ -7,11 +7,17 @@ namespace longspan::cuda {
 // On the device, all bits set at first: −1 for the host, the highest place for the kernel.
 using Place = unsigned long long;
 
-__device__ inline void keepLowest(Place* kept, int64_t place) { atomicMin(kept, Place(place)); }
+__device__ inline void keepLowest(Place* kept, int64_t place) {
+  if (kept) atomicMin(kept, Place(place));
+}
 
 // run(kept) launches the kernel; *badIndex is then what it found. Waits for the device.
 template <class F>
 void findBadIndex(const char* what, int64_t* badIndex, const F& run) {
+  if (!badIndex) {  // nobody asks
+    run(nullptr);
+    return;
+  }
   Scratch scratch(sizeof(Place));
   if (!scratch) return;
   Place* kept = scratch.as<Place>();

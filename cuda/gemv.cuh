@@ -1,6 +1,6 @@
-// matmul for a few rows of x (decode), bound by the reading of the weights: a warp takes `features` rows of the weight,
-// 16 bytes a lane, eight such loads in flight. x is small and stays in the caches. Where features are few, the warps
-// of a block share k. Sums are float32; products of two bfloat16 are exact in it.
+// matmul for a few rows of x (decode), 8 at most to a block, bound by the reading of the weights: a warp takes
+// `features` rows of the weight, 16 bytes a lane, eight such loads in flight. x is small and stays in the caches. Where
+// features are few, the warps of a block share k. Sums are float32; products of two bfloat16 are exact in it.
 #pragma once
 #include "epilogue.cuh"
 #include "launch.cuh"
@@ -9,7 +9,6 @@
 namespace longspan::cuda {
 
 constexpr int gemvWarps = 4, gemvThreads = gemvWarps * 32;
-constexpr int maxGemvRows = 8;
 // The more rows of x, the more often a value of it should be used once it is read.
 constexpr int featuresPerWarp(int rows) { return rows <= 2 ? 2 : 4; }
 
@@ -21,6 +20,13 @@ struct GemvLaunch {
   Epilogue epilogue;
 };
 
+// Row i of a block's; beyond the last: that one again, its sum is not kept
+template <int rows>
+__device__ inline int64_t gemvRow(const GemvLaunch& launch, int i) {
+  const int64_t row = int64_t(blockIdx.y) * rows + i;
+  return row < launch.epilogue.rows ? row : launch.epilogue.rows - 1;
+}
+
 // Sums of the warps, then the epilogue: sums[row][feature] of each warp, the same in all its lanes
 template <int rows, int features>
 __device__ void finishSums(const GemvLaunch& launch, const float (&sums)[rows][features], int64_t firstFeature) {
@@ -31,11 +37,11 @@ __device__ void finishSums(const GemvLaunch& launch, const float (&sums)[rows][f
     for (int i = 0; i < rows * features; ++i) partial[warp][i] = sums[i / features][i % features];
   }
   __syncthreads();
-  const int64_t count = launch.epilogue.rows;
   for (int at = threadIdx.x; at < gemvWarps / share * rows * features; at += gemvThreads) {
     const int group = at / (rows * features), i = at % (rows * features);
-    const int64_t row = i / features, feature = firstFeature + group * features + i % features;
-    if (row >= count || feature >= launch.epilogue.columns) continue;
+    const int64_t row = int64_t(blockIdx.y) * rows + i / features,
+                  feature = firstFeature + group * features + i % features;
+    if (row >= launch.epilogue.rows || feature >= launch.epilogue.columns) continue;
     float x[1] = {0.f};
     for (int part = 0; part < share; ++part) x[0] += partial[group * share + part][i];
     finish(launch.epilogue, row, feature, x);
@@ -57,8 +63,7 @@ __global__ void __launch_bounds__(gemvThreads) gemv(const __grid_constant__ Gemv
   const X* xs[rows];
 #pragma unroll
   for (int i = 0; i < rows; ++i) {
-    const int64_t row = i < launch.epilogue.rows ? i : launch.epilogue.rows - 1;
-    xs[i] = static_cast<const X*>(launch.x) + row * launch.xStride;
+    xs[i] = static_cast<const X*>(launch.x) + gemvRow<rows>(launch, i) * launch.xStride;
   }
 
   float sums[rows][features] = {};
@@ -115,8 +120,7 @@ __global__ void __launch_bounds__(gemvThreads) gemvOfAny(const __grid_constant__
     const float w = loadFloat(launch.weight, launch.weightType, feature * launch.weightStride + k);
 #pragma unroll
     for (int i = 0; i < rows; ++i) {
-      const int64_t row = i < launch.epilogue.rows ? i : launch.epilogue.rows - 1;
-      sums[i][0] += w * loadFloat(launch.x, launch.xType, row * launch.xStride + k);
+      sums[i][0] += w * loadFloat(launch.x, launch.xType, gemvRow<rows>(launch, i) * launch.xStride + k);
     }
   }
 #pragma unroll

@@ -75,13 +75,13 @@ void runGemv(const MatmulArgs& args) {
     if (ceilDiv(columns, perWarp) < 16 * int64_t(numProcessors())) description.warpsPerRow = gemvWarps;
     const int64_t blocks = ceilDiv(columns, int64_t(perWarp) * (gemvWarps / description.warpsPerRow));
     if (blocks > 0x7fffffff) return keepError("matmul: more than 2^31 - 1 blocks of features");
+    const dim3 grid(unsigned(blocks), unsigned(ceilDiv(rows, rowCount)));
     if (!vectors) {
-      launch("matmul", gemvOfAny<rowCount>, unsigned(blocks), gemvThreads, 0, description);
+      launch("matmul", gemvOfAny<rowCount>, grid, gemvThreads, 0, description);
       return;
     }
     forTypes(args, [&](auto x, auto w) {
-      launch("matmul", gemv<decltype(x), decltype(w), rowCount, features>, unsigned(blocks), gemvThreads, 0,
-             description);
+      launch("matmul", gemv<decltype(x), decltype(w), rowCount, features>, grid, gemvThreads, 0, description);
     });
   });
 }
@@ -123,11 +123,12 @@ bool fillsDevice(int64_t rows, int64_t columns) {
 void runTensorGemm(const MatmulArgs& args) {
   using Large = TensorTile<128, 128, 32, 4, 2, 4>;
   using Small = TensorTile<64, 64, 64, 4, 2, 2>;
-  using Thin = TensorTile<16, 64, 64, 4, 1, 4>;
+  // bound by the reading of the weights: 7 of its stages, 56 KiB of them, are under way in each block
+  using Thin = TensorTile<16, 64, 64, 8, 1, 4>;
   GemmLaunch description = describeGemm(args, 8);
   const int64_t rows = args.x.shape[0];
   if (!description.xVectors || !description.weightVectors) return launchTensorTiles<Small, false>(description);
-  if (rows <= 16) return launchTensorTiles<Thin, true>(description);
+  if (rows <= 32) return launchTensorTiles<Thin, true>(description);
   if (fillsDevice(rows, args.weight.outFeatures)) return launchTensorTiles<Large, true>(description);
   launchTensorTiles<Small, true>(description);
 }
@@ -157,8 +158,9 @@ void runFloatGemm(const MatmulArgs& args) {
 void matmul(const MatmulArgs& args, Parallel&) {
   const int64_t rows = args.x.shape[0];
   if (rows == 0 || args.weight.outFeatures == 0) return;
-  if (rows <= maxGemvRows) return runGemv(args);
   const bool isPairs = args.x.dtype == DType::BFloat16 && args.weight.dtype == DType::BFloat16;
+  // Tiles of float32 have 64 rows: for fewer, reading the weight again for every 8 is cheaper than sums nobody wants.
+  if (rows <= (isPairs ? 8 : 32)) return runGemv(args);
   if (isPairs) return runTensorGemm(args);
   runFloatGemm(args);
 }

@@ -111,8 +111,10 @@ inline bool hasVectorRows(const TensorView& view) {
 // f(RowKind) for rows of `dtype`
 template <class F>
 void forRowKind(const char* what, DType dtype, bool vectors, const F& f) {
-  if (!vectors) return f(RowKind<float, 1>{});
-  forFloat(what, dtype, [&](auto type) { f(RowKind<decltype(type), 16 / int(sizeof(type))>{}); });
+  forFloat(what, dtype, [&](auto type) {
+    if (vectors) return f(RowKind<decltype(type), 16 / int(sizeof(type))>{});
+    f(RowKind<float, 1>{});
+  });
 }
 
 }  // namespace longspan::cuda

@@ -6,6 +6,9 @@ export interface PackedMatrix { readonly [isPackedMatrix]: true }
 declare const isKVCache: unique symbol;
 /** A native value; let go of it with dispose. */
 export interface KVCache { readonly [isKVCache]: true }
+declare const isRecording: unique symbol;
+/** A native value; let go of it with dispose. */
+export interface Recording { readonly [isRecording]: true }
 declare const isSafetensorsFile: unique symbol;
 /** A native value; let go of it with dispose. */
 export interface SafetensorsFile { readonly [isSafetensorsFile]: true }
@@ -153,6 +156,16 @@ export function cacheAppend(cache: KVCache, layer: number, k: Tensor, v: Tensor,
 export function cacheAttention(q: Tensor, cache: KVCache, layer: number, options?: { /** a query sees no later key; the last query is aligned with the last key */ causal?: boolean; /** keys before (and after) the own position that a query sees; n means {before: n, after: causal ? 0 : n} */ window?: number | { before: number; after?: number }; /** which keys a query sees; instead of causal and window */ pattern?: PatternSpec; /** factor on q·k; headDim ** -0.5 if absent */ scale?: number; /** scores become softcap · tanh(score / softcap) */ softcap?: number; /** [numHeads] float32: slope · |key position − query position| is taken from the scores */ alibiSlopes?: Tensor; /** broadcastable to [batch, numHeads, seqLenQ, seqLenKV], added to the scores */ bias?: Tensor; /** [numHeads] float32: one more logit per head in the softmax, without a value (gpt-oss) */ sinkLogits?: Tensor; /** broadcastable to [batch, numHeads, seqLenQ]: factor on a query's scores (by head, by log n) */ queryScale?: Tensor; /** [numHeads or 1, distances], added to the scores by query position − key position; beyond the table its ends */ distanceBias?: Tensor; /** the distance of distanceBias[…, 0]; 0 if absent */ firstDistance?: number; /** [batch, seqLenKV]: a key is seen in full to this distance (Expire-Span) */ expireSpans?: Tensor; /** over how many positions its weight then falls to 0; 32 */ expireRamp?: number; /** [sequences + 1]: sequences behind each other in q; row r of sequence s is cuSeqLensQ[s] + r */ cuSeqLensQ?: Tensor | Int32Array | BigInt64Array | number[]; /** the same for k and v; cuSeqLensQ if absent */ cuSeqLensKV?: Tensor | Int32Array | BigInt64Array | number[]; /** [batch]: only so many keys of each sequence are there */ seqLensKV?: Tensor | Int32Array | BigInt64Array | number[]; /** [batch, blocks] int32: k and v are pages [numPages, pageSize, numKVHeads, dim]; block b of a sequence is page blockTable[sequence, b] */ blockTable?: Tensor; /** also give lse [batch, numHeads, seqLenQ] float32, natural log */ returnLse?: boolean; }, keySet?: number | null): Tensor | { out: Tensor; lse: Tensor };
 /** Forgets all keys from `length` on. */
 export function cacheTruncate(cache: KVCache, length: number): void;
+/** Keeps the ops that follow instead of running them; step [2] is token and position. */
+export function beginRecording(step: Tensor): void;
+/** What was kept, as one graph of the device. */
+export function endRecording(): Recording;
+/** Forgets what was kept. */
+export function dropRecording(): void;
+/** [1] int32: 0 where the device could not capture it. */
+export function isCaptured(recording: Recording): Tensor;
+/** Runs a recording; false where the cache's memory is no longer that of the recording. */
+export function replay(recording: Recording, cache: KVCache, token: number, position: number): boolean;
 /** Keys in a layer. */
 export function cacheLength(cache: KVCache, layer: number): number;
 /** Bytes held. */

@@ -17,7 +17,8 @@ struct EmbeddingArgs {
   TensorView ids;     // [n] int32
   TensorView weight;  // [vocabSize, hiddenSize] float32, float16 or bfloat16
   TensorView out;     // [n, hiddenSize] float32, float16 or bfloat16
-  int64_t* badIndex;  // −1 before; after: the lowest place in ids that holds no id. Its row is zero; the op fails
+  int64_t* badIndex;  // −1 before; after: the lowest place in ids that holds no id. Its row is zero; the op fails.
+                      // On a device it may be null: nobody asks
 };
 
 struct NormArgs {  // rmsNorm: bias absent and centre false; layerNorm: centre true. Over the last axis.

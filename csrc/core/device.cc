@@ -137,6 +137,26 @@ void DeviceScope::copyToHost(void* to, const void* from, size_t bytes, const cha
   if (calls().download(to, from, bytes) != 0) throwReported(op, device_);
 }
 
+std::shared_ptr<DeviceGraph> DeviceGraph::capture(const Device& device,
+                                                  const std::function<void(const DeviceScope&)>& body) {
+  DeviceScope scope(device);
+  if (calls().beginCapture() != 0) throwReported("capturing a graph", device);
+  try {
+    body(scope);
+  } catch (...) {
+    if (void* graph = calls().endCapture()) calls().releaseGraph(device.index, graph);
+    calls().clearError();
+    throw;
+  }
+  void* graph = calls().endCapture();
+  if (!graph) throwReported("capturing a graph", device);
+  return std::shared_ptr<DeviceGraph>(new DeviceGraph(device, graph));
+}
+DeviceGraph::~DeviceGraph() { calls().releaseGraph(device_.index, graph_); }
+void DeviceGraph::run() const {
+  if (calls().runGraph(graph_) != 0) throwReported("running a graph", device_);
+}
+
 const Backend& cudaBackend() { return *cudaPlugin().backend; }
 
 void synchroniseDevices() {

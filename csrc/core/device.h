@@ -2,6 +2,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -43,6 +44,22 @@ class DeviceScope {
   Device device_;
 };
 const Backend& cudaBackend();
+
+// Work of a device, captured once and run as a whole (a CUDA graph). What it uses must outlive it.
+class DeviceGraph {
+ public:
+  // `body` calls kernels; memory of the device is not given or taken meanwhile. Throws what the body or the device
+  // does.
+  static std::shared_ptr<DeviceGraph> capture(const Device& device,
+                                              const std::function<void(const DeviceScope&)>& body);
+  ~DeviceGraph();
+  void run() const;
+
+ private:
+  DeviceGraph(const Device& device, void* graph) : device_(device), graph_(graph) {}
+  Device device_;
+  void* graph_;
+};
 
 // Waits until all devices that were used have done their work.
 void synchroniseDevices();

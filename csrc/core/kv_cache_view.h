@@ -20,8 +20,9 @@ struct KVCacheView {
   void* const* slabs = nullptr;  // [ceil(length / keysPerSlab)]
   DType dtype = DType::Float32;  // float32 or bfloat16
   int numKVHeads = 0, headDim = 0, valueDim = 0;
-  int keySets = 1, keySet = 0;  // how many sets of keys there are, and which one is read
-  int64_t length = 0;           // keys present (after the append, for attention)
+  int keySets = 1, keySet = 0;    // how many sets of keys there are, and which one is read
+  int64_t length = 0;             // keys present (after the append, for attention)
+  const int* lengthAt = nullptr;  // on a device, recorded: where the keys before the call are counted; `length` is room
 
   [[gnu::always_inline]] constexpr int keyDim() const { return (headDim + 3) / 4 * 4; }
   [[gnu::always_inline]] constexpr int paddedValueDim() const { return (valueDim + 15) / 16 * 16; }

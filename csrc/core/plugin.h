@@ -21,6 +21,11 @@ struct DeviceCalls {
   int (*download)(void* to, const void* from, size_t bytes);  // waits for all work before
   int (*zero)(void* data, size_t bytes);
   int (*synchronise)();
+  // What this thread enqueues between the two is kept instead of run; memory calls of other threads wait for the end.
+  int (*beginCapture)();
+  void* (*endCapture)();  // null and error()
+  int (*runGraph)(void* graph);
+  void (*releaseGraph)(int device, void* graph);
   const char* (*error)(int* outOfMemory);  // of this thread since clearError(): "" if none
   void (*clearError)();
 };

@@ -118,6 +118,13 @@ void defineCache(Exports& exports) {
   exports.define<cacheAttention>("cacheAttention", {"q", "cache", "layer", "options", "keySet"},
                                  "flashAttention of q [1, seqLenQ, numHeads, headDim] over a layer's keys.");
   exports.define<cacheTruncate>("cacheTruncate", {"cache", "length"}, "Forgets all keys from `length` on.");
+  exports.define<beginRecording>("beginRecording", {"step"},
+                                 "Keeps the ops that follow instead of running them; step [2] is token and position.");
+  exports.define<endRecording>("endRecording", "What was kept, as one graph of the device.");
+  exports.define<dropRecording>("dropRecording", "Forgets what was kept.");
+  exports.define<isCaptured>("isCaptured", {"recording"}, "[1] int32: 0 where the device could not capture it.");
+  exports.define<replay>("replay", {"recording", "cache", "token", "position"},
+                         "Runs a recording; false where the cache's memory is no longer that of the recording.");
   exports.define<cacheLength>("cacheLength", {"cache", "layer"}, "Keys in a layer.");
   exports.define<cacheBytes>("cacheBytes", {"cache"}, "Bytes held.");
 }
@@ -145,7 +152,7 @@ Napi::Object init(Napi::Env env, Napi::Object target) {
   Environment::start(env);
   Exports exports(env, target);
   exports.declare("import type { Tensor } from \"./tensor.js\";");
-  for (const char* handle : {"PackedMatrix", "KVCache", "SafetensorsFile"})
+  for (const char* handle : {"PackedMatrix", "KVCache", "Recording", "SafetensorsFile"})
     exports.declare(concat("declare const is", handle,
                            ": unique symbol;\n/** A native value; let go of it with dispose. */\nexport interface ",
                            handle, " { readonly [is", handle, "]: true }")

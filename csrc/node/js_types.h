@@ -21,6 +21,12 @@ struct HandleTag<KVCache> {
   static constexpr napi_type_tag tag{0x6c6f6e677370616e, 0x6b76636163680001};
 };
 
+template <>
+struct HandleTag<Recording> {
+  static constexpr const char* name = "Recording";
+  static constexpr napi_type_tag tag{0x6c6f6e677370616e, 0x7265636f72640001};
+};
+
 // dtype, data, shape and device as new Tensor takes them: copies the data.
 Tensor tensorFrom(const Where& where, const Napi::Value& dtype, const Napi::Value& data, const Napi::Value& shape,
                   const Napi::Value& device);
@@ -97,6 +103,10 @@ struct Js<PackedMatrix> : JsHandle<PackedMatrix> {
 template <>
 struct Js<KVCache> : JsHandle<KVCache> {
   static Napi::Value to(Napi::Env env, KVCache cache) { return attach(env, std::move(cache), 0); }
+};
+template <>
+struct Js<Recording> : JsHandle<Recording> {
+  static Napi::Value to(Napi::Env env, Recording recording) { return attach(env, std::move(recording), 0); }
 };
 
 }  // namespace longspan::node

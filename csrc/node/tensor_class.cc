@@ -165,6 +165,8 @@ Napi::Value dispose(const Napi::CallbackInfo& info) {
     matrix->release(info.Env());
   else if (auto* cache = Handle<KVCache>::of(info[0]))
     cache->release(info.Env());
+  else if (auto* recording = Handle<Recording>::of(info[0]))
+    recording->release(info.Env());
   else if (auto* file = Handle<SafetensorsFile>::of(info[0]))
     file->release(info.Env());
   return info.Env().Undefined();

@@ -5,6 +5,7 @@
 #include "../core/backends.h"
 #include "../core/settings.h"
 #include "ops.h"
+#include "recording.h"
 
 namespace longspan {
 
@@ -60,6 +61,7 @@ Device deviceOf(const char* op, Needs needs, const std::vector<const Tensor*>& i
 void enqueue(const char* op, Needs needs, const std::vector<const Tensor*>& inputs, const std::vector<Tensor*>& outputs,
              Work work, const std::vector<const Tensor*>& lists) {
   const Device device = deviceOf(op, needs, inputs, outputs, lists);
+  if (RecordingStorage* recording = currentRecording()) return recording->add(op, device, outputs, std::move(work));
   auto completion = std::make_shared<Completion>();
   completion->op = op;
   for (const auto* all : {&inputs, &lists})
@@ -101,6 +103,7 @@ Tensor copied(const char* op, const Tensor& tensor, DType dtype) {
 Tensor onDevice(const Tensor& tensor, const Device& device) {
   if (tensor.device() == device) return tensor;
   if (!tensor.device().isCpu() && !device.isCpu()) return onDevice(onDevice(tensor, Device{}), device);
+  if (RecordingStorage* recording = currentRecording()) recording->add("to", Device{}, {}, {});  // refuses
   Tensor from = contiguous(tensor);
   Tensor out = newOutput("to", tensor.dtype, tensor.shape, device);
   const Device& used = device.isCpu() ? from.device() : device;

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "attention_call.h"
+#include "recording.h"
 
 namespace longspan {
 namespace {
@@ -14,7 +15,10 @@ struct LayerSnapshot {  // what a task needs, unaffected by later appends
   KVCacheView view;
 };
 
-LayerSnapshot snapshot(const KVCacheStorage& storage, const KVCacheStorage::Layer& layer) {
+int64_t roomOf(const KVCacheStorage::Layer& layer) { return int64_t(layer.slabs.size()) * KVCacheView::keysPerSlab; }
+
+LayerSnapshot snapshot(const KVCacheStorage& storage, const KVCacheStorage::Layer& layer,
+                       const RecordingStorage* recording = nullptr) {
   LayerSnapshot shot;
   shot.slabs = layer.slabs;
   for (const auto& slab : layer.slabs) shot.addresses.push_back(slab.get());
@@ -24,7 +28,21 @@ LayerSnapshot snapshot(const KVCacheStorage& storage, const KVCacheStorage::Laye
   shot.view.valueDim = int(storage.valueDim);
   shot.view.length = layer.length;
   shot.view.keySets = storage.keySets;
+  if (recording) {
+    shot.view.length = roomOf(layer);
+    shot.view.lengthAt = recording->position();
+  }
   return shot;
+}
+
+// Recorded attention works out what the queries see when it runs, for patterns that are known by their lengths alone.
+void requireRecordable(const AttentionCall& call) {
+  const Pattern& pattern = call.pattern->parts[0];
+  const bool simple = pattern.kind == Pattern::Kind::Full || pattern.kind == Pattern::Kind::Window;
+  if (call.pattern->parts.size() == 1 && !pattern.each && simple && !call.bias && !call.queryScale) return;
+  throw Error(Code::Unsupported, concat(call.op, ": only full, causal and window attention can be recorded"))
+      .with("feature", "recording this pattern")
+      .with("known", "full, causal, window");
 }
 
 KVCacheStorage::Layer& layerOf(const char* op, const KVCache& cache, int64_t layer) {
@@ -104,14 +122,19 @@ void cacheAppend(const KVCache& cache, int64_t layerIndex, const Tensor& k, cons
   KVCacheView shape = snapshot(storage, layer).view;
   while (int64_t(layer.slabs.size()) * KVCacheView::keysPerSlab < length)
     layer.slabs.push_back(allocate(storage.device, size_t(shape.slabBytes()), "the key/value cache", true));
-  layer.length = length;
+  RecordingStorage* recording = currentRecording();
+  if (recording)
+    recording->slabs.push_back(layer.slabs);
+  else
+    layer.length = length;
   Tensor order = orderOf(layer);
-  enqueue(op, hasRows<&Backend::cacheAppend>, {&k, &v, &second, &order}, {&order},
-          [shot = snapshot(storage, layer), position, k, v, second](const Backend& table, Parallel& parallel) {
-            KVCacheView view = shot.view;
-            view.slabs = shot.addresses.data();
-            table.cacheAppend({view, position, k.view(), v.view(), second.view()}, parallel);
-          });
+  enqueue(
+      op, hasRows<&Backend::cacheAppend>, {&k, &v, &second, &order}, {&order},
+      [shot = snapshot(storage, layer, recording), position, k, v, second](const Backend& table, Parallel& parallel) {
+        KVCacheView view = shot.view;
+        view.slabs = shot.addresses.data();
+        table.cacheAppend({view, position, k.view(), v.view(), second.view()}, parallel);
+      });
 }
 
 AttentionOutput cacheAttention(const Tensor& q, const KVCache& cache, int64_t layerIndex,
@@ -128,7 +151,10 @@ AttentionOutput cacheAttention(const Tensor& q, const KVCache& cache, int64_t la
   const int set = int(keySet.value_or(0));
   if (set < 0 || set >= storage.keySets)
     badArgument(op, "keySet", concat("keySet must be in [0, ", storage.keySets, "), got ", *keySet));
-  AttentionCall call = attentionCall(op, dims, q, layer.length, storage.numKVHeads, storage.valueDim, options);
+  RecordingStorage* recording = currentRecording();
+  AttentionCall call = attentionCall(op, dims, q, recording ? roomOf(layer) : layer.length, storage.numKVHeads,
+                                     storage.valueDim, options);
+  if (recording) requireRecordable(call);
   allocateOutputs(call, options.returnLse);
   if (hasSequences(options)) badArgument(op, "seqLensKV", "a cache holds one sequence: it takes no lists of lengths");
   std::vector<Tensor*> outputs = {&call.out};
@@ -136,7 +162,7 @@ AttentionOutput cacheAttention(const Tensor& q, const KVCache& cache, int64_t la
   Tensor order = orderOf(layer);
   std::vector<const Tensor*> inputs = call.inputs();
   inputs.push_back(&order);
-  Work work = [call, set, shot = snapshot(storage, layer)](const Backend& table, Parallel& parallel) {
+  Work work = [call, set, shot = snapshot(storage, layer, recording)](const Backend& table, Parallel& parallel) {
     AttentionArgs args = argumentsOf(call);
     args.cache = shot.view;
     args.cache.slabs = shot.addresses.data();

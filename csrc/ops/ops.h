@@ -306,6 +306,18 @@ void cacheAppend(const KVCache& cache, int64_t layer, const Tensor& k, const Ten
                  const std::optional<Tensor>& k2);
 AttentionOutput cacheAttention(const Tensor& q, const KVCache& cache, int64_t layer,
                                const FlashAttentionOptions& options, const std::optional<int64_t>& keySet);
+struct RecordingStorage;
+struct Recording {  // of the ops of one token's pass (recording.h)
+  std::shared_ptr<RecordingStorage> storage;
+};
+// From here on ops of this thread are kept, not enqueued; cacheAppend and cacheAttention work at the position in
+// step[1].
+void beginRecording(const Tensor& step);
+Recording endRecording();
+void dropRecording();
+Tensor isCaptured(const Recording& recording);  // [1] int32: 1, or 0 where the device could not
+// Runs it with this token and position, which must be the cache's length; false where the cache's memory has changed.
+bool replay(const Recording& recording, const KVCache& cache, int64_t token, int64_t position);
 void cacheTruncate(const KVCache& cache, int64_t length);
 int64_t cacheLength(const KVCache& cache, int64_t layer);
 int64_t cacheBytes(const KVCache& cache);

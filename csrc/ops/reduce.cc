@@ -2,6 +2,7 @@
 #include "../core/shape.h"
 #include "enqueue.h"
 #include "ops.h"
+#include "recording.h"
 
 namespace longspan {
 namespace {
@@ -81,10 +82,11 @@ Tensor embedding(const Integers& ids, const Tensor& weight) {
   shape.push_back(hiddenSize);
   Tensor out = newOutput("embedding", weight.dtype == DType::BFloat16 ? DType::BFloat16 : DType::Float32,
                          {flat.shape[0], hiddenSize}, weight.device());
+  const bool checked = !currentRecording();  // a recorded pass cannot wait for the answer; its caller checks the ids
   enqueue("embedding", hasRows<&Backend::embedding>, {&flat, &weight}, {&out},
           [=, size = vocabSize](const Backend& table, Parallel& parallel) {
             int64_t badIndex = -1;
-            table.embedding({flat.view(), weight.view(), out.view(), &badIndex}, parallel);
+            table.embedding({flat.view(), weight.view(), out.view(), checked ? &badIndex : nullptr}, parallel);
             failOnBadIndex("embedding", "id", badIndex, size);
           });
   return reshape(out, shape);

@@ -94,7 +94,7 @@ describe("what is refused", () => {
     expect(error).toBeInstanceOf(OutOfMemoryError);
     expect(error.device).toBe("cuda");
     expect(error.requiredBytes).toBe(parts.length * (1 << 20));
-    half.dispose();
+    for (const tensor of [half, wide]) tensor.dispose();
     await idle();
     expect(native.deviceMemory("cuda").availableBytes).toBe(availableBytes);
     expect(await kept.toArray()).toEqual([1, 2, 3]);

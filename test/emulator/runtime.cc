@@ -4,11 +4,20 @@
 
 #include <chrono>
 #include <cstdlib>
+#include <functional>
 #include <map>
 #include <mutex>
+#include <vector>
 
+struct EmulatedGraph {
+  std::vector<std::function<cudaError_t()>> nodes;
+  std::vector<std::pair<void*, size_t>> memory;
+  int owners = 1;  // the graph, and what was instantiated from it
+};
 struct EmulatedStream {
   unsigned flags;
+  EmulatedGraph* graph = nullptr;  // while it captures
+  bool spoilt = false;             // by a call that a capture does not allow
 };
 struct EmulatedEvent {
   unsigned flags;
@@ -139,20 +148,22 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
 cudaError_t cudaGetLastError() { return std::exchange(lastError, cudaSuccess); }
 cudaError_t cudaPeekAtLastError() { return lastError; }
 
-#define LONGSPAN_ERRORS(F)                                                    \
-  F(cudaSuccess, "no error")                                                  \
-  F(cudaErrorInvalidValue, "invalid argument")                                \
-  F(cudaErrorMemoryAllocation, "out of memory")                               \
-  F(cudaErrorInitializationError, "initialization error")                     \
-  F(cudaErrorInvalidConfiguration, "invalid configuration argument")          \
-  F(cudaErrorInvalidDeviceFunction, "invalid device function")                \
-  F(cudaErrorNoDevice, "no CUDA-capable device is detected")                  \
-  F(cudaErrorInvalidDevice, "invalid device ordinal")                         \
-  F(cudaErrorInvalidResourceHandle, "invalid resource handle")                \
-  F(cudaErrorNotReady, "device not ready")                                    \
-  F(cudaErrorLaunchOutOfResources, "too many resources requested for launch") \
-  F(cudaErrorLaunchFailure, "unspecified launch failure")                     \
-  F(cudaErrorNotSupported, "operation not supported")
+#define LONGSPAN_ERRORS(F)                                                                 \
+  F(cudaSuccess, "no error")                                                               \
+  F(cudaErrorInvalidValue, "invalid argument")                                             \
+  F(cudaErrorMemoryAllocation, "out of memory")                                            \
+  F(cudaErrorInitializationError, "initialization error")                                  \
+  F(cudaErrorInvalidConfiguration, "invalid configuration argument")                       \
+  F(cudaErrorInvalidDeviceFunction, "invalid device function")                             \
+  F(cudaErrorNoDevice, "no CUDA-capable device is detected")                               \
+  F(cudaErrorInvalidDevice, "invalid device ordinal")                                      \
+  F(cudaErrorInvalidResourceHandle, "invalid resource handle")                             \
+  F(cudaErrorNotReady, "device not ready")                                                 \
+  F(cudaErrorLaunchOutOfResources, "too many resources requested for launch")              \
+  F(cudaErrorLaunchFailure, "unspecified launch failure")                                  \
+  F(cudaErrorNotSupported, "operation not supported")                                      \
+  F(cudaErrorStreamCaptureUnsupported, "operation not permitted when stream is capturing") \
+  F(cudaErrorStreamCaptureInvalidated, "operation failed due to a previous error during capture")
 #define LONGSPAN_TEXT(error, text) \
   case error:                      \
     return text;
@@ -167,6 +178,20 @@ const char* cudaGetErrorName(cudaError_t error) {
   switch (error) { LONGSPAN_ERRORS(LONGSPAN_NAME) }
   return "unrecognized error code";
 }
+
+namespace {
+
+cudaError_t refuseInCapture(cudaStream_t stream) {
+  stream->spoilt = true;
+  return keep(cudaErrorStreamCaptureUnsupported);
+}
+void release(EmulatedGraph* graph) {
+  if (--graph->owners > 0) return;
+  for (const auto& [data, bytes] : graph->memory) cudaFree(data);
+  delete graph;
+}
+
+}  // namespace
 
 cudaError_t cudaMalloc(void** data, size_t bytes) {
   *data = nullptr;
@@ -190,8 +215,21 @@ cudaError_t cudaFree(void* data) {
   std::free(data);
   return cudaSuccess;
 }
-cudaError_t cudaMallocAsync(void** data, size_t bytes, cudaStream_t) { return cudaMalloc(data, bytes); }
-cudaError_t cudaFreeAsync(void* data, cudaStream_t) { return data ? cudaFree(data) : keep(cudaErrorInvalidValue); }
+cudaError_t cudaMallocAsync(void** data, size_t bytes, cudaStream_t stream) {
+  const cudaError_t status = cudaMalloc(data, bytes);
+  if (status == cudaSuccess && stream && stream->graph) {
+    stream->graph->memory.emplace_back(*data, bytes);
+    stream->graph->nodes.push_back([data = *data, bytes] { return cudaMemset(data, 0xff, bytes); });
+  }
+  return status;
+}
+cudaError_t cudaFreeAsync(void* data, cudaStream_t stream) {
+  if (!data) return keep(cudaErrorInvalidValue);
+  if (!stream || !stream->graph) return cudaFree(data);
+  for (const auto& [own, bytes] : stream->graph->memory)
+    if (own == data) return cudaSuccess;  // with the graph
+  return refuseInCapture(stream);
+}
 cudaError_t cudaHostAlloc(void** data, size_t bytes, unsigned) {
   *data = nullptr;
   if (bytes != 0 && posix_memalign(data, 256, bytes) != 0) return keep(cudaErrorMemoryAllocation);
@@ -242,8 +280,11 @@ cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind 
   std::memmove(to, from, bytes);
   return cudaSuccess;
 }
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t) {
-  return cudaMemcpy(to, from, bytes, kind);
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
+  if (!stream || !stream->graph) return cudaMemcpy(to, from, bytes, kind);
+  if (kind != cudaMemcpyDeviceToDevice) return refuseInCapture(stream);
+  stream->graph->nodes.push_back([=] { return cudaMemcpy(to, from, bytes, kind); });
+  return cudaSuccess;
 }
 cudaError_t cudaMemset(void* data, int value, size_t bytes) {
   if (bytes == 0) return cudaSuccess;
@@ -254,12 +295,14 @@ cudaError_t cudaMemset(void* data, int value, size_t bytes) {
   std::memset(data, value, bytes);
   return cudaSuccess;
 }
-cudaError_t cudaMemsetAsync(void* data, int value, size_t bytes, cudaStream_t) {
-  return cudaMemset(data, value, bytes);
+cudaError_t cudaMemsetAsync(void* data, int value, size_t bytes, cudaStream_t stream) {
+  if (!stream || !stream->graph) return cudaMemset(data, value, bytes);
+  stream->graph->nodes.push_back([=] { return cudaMemset(data, value, bytes); });
+  return cudaSuccess;
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
-  *stream = new EmulatedStream{flags};
+  *stream = new EmulatedStream{flags, nullptr, false};
   return cudaSuccess;
 }
 cudaError_t cudaStreamCreate(cudaStream_t* stream) { return cudaStreamCreateWithFlags(stream, 0); }
@@ -267,7 +310,9 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   delete stream;
   return cudaSuccess;
 }
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  return stream && stream->graph ? refuseInCapture(stream) : cudaSuccess;
+}
 cudaError_t cudaStreamQuery(cudaStream_t) { return cudaSuccess; }
 cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
 cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
@@ -297,7 +342,57 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEve
   return cudaSuccess;
 }
 
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  if (!stream || stream->graph) return keep(cudaErrorInvalidValue);
+  stream->graph = new EmulatedGraph;
+  stream->spoilt = false;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  *graph = nullptr;
+  if (!stream || !stream->graph) return keep(cudaErrorInvalidValue);
+  EmulatedGraph* captured = std::exchange(stream->graph, nullptr);
+  if (stream->spoilt) {
+    release(captured);
+    return keep(cudaErrorStreamCaptureInvalidated);
+  }
+  *graph = captured;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
+  ++graph->owners;
+  *executable = graph;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  release(graph);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+  release(executable);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
+  if (stream && stream->graph) return refuseInCapture(stream);
+  for (const auto& node : executable->nodes)
+    if (const cudaError_t status = node(); status != cudaSuccess) return status;
+  return cudaSuccess;
+}
+
 namespace longspan::emulator {
+
+bool isCapturing(cudaStream_t stream) { return stream && stream->graph; }
+
+cudaError_t record(const cudaLaunchConfig_t& config, const void* kernel, std::function<void()> call) {
+  cudaLaunchConfig_t later = config;
+  later.stream = nullptr;
+  later.attrs = nullptr;
+  config.stream->graph->nodes.push_back([=]() mutable {
+    return launch(
+        later, kernel, [](void* context) { (*static_cast<std::function<void()>*>(context))(); }, &call);
+  });
+  return cudaSuccess;
+}
 
 cudaError_t setFunctionAttribute(const void* kernel, cudaFuncAttribute attribute, int value) {
   if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaSuccess;

@@ -1,5 +1,7 @@
 // The runtime API of the host, all synchronous: when a call returns, its work is done (runtime.cc).
 #pragma once
+#include <functional>
+
 #include "cuda_runtime.h"
 
 enum cudaError_t {
@@ -16,6 +18,8 @@ enum cudaError_t {
   cudaErrorLaunchOutOfResources = 701,
   cudaErrorLaunchFailure = 719,
   cudaErrorNotSupported = 801,
+  cudaErrorStreamCaptureUnsupported = 900,
+  cudaErrorStreamCaptureInvalidated = 901,
 };
 enum cudaMemcpyKind {
   cudaMemcpyHostToHost,
@@ -55,6 +59,13 @@ inline constexpr unsigned cudaHostAllocDefault = 0, cudaHostAllocPortable = 1;
 using cudaStream_t = struct EmulatedStream*;
 using cudaEvent_t = struct EmulatedEvent*;
 using cudaMemPool_t = struct EmulatedPool*;
+using cudaGraph_t = struct EmulatedGraph*;
+using cudaGraphExec_t = struct EmulatedGraph*;
+enum cudaStreamCaptureMode {
+  cudaStreamCaptureModeGlobal,
+  cudaStreamCaptureModeThreadLocal,
+  cudaStreamCaptureModeRelaxed,
+};
 
 struct cudaDeviceProp {
   char name[256];
@@ -125,6 +136,16 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
 cudaError_t cudaMemset(void* data, int value, size_t bytes);
 cudaError_t cudaMemsetAsync(void* data, int value, size_t bytes, cudaStream_t stream = nullptr);
 
+// Graphs: what is enqueued on a capturing stream is kept, and run by each launch of the graph. Memory of
+// cudaMallocAsync within a capture is the graph's: always at one address, NaN at the start of each launch. What a real
+// capture forbids, or would read later than the caller means (copies from and to the host), is an error.
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long flags = 0);
+cudaError_t cudaGraphDestroy(cudaGraph_t graph);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable);
+
 cudaError_t cudaStreamCreate(cudaStream_t* stream);
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
@@ -146,6 +167,9 @@ cudaError_t setFunctionAttribute(const void* kernel, cudaFuncAttribute attribute
 cudaError_t getFunctionAttributes(cudaFuncAttributes* attributes, const void* kernel);
 // Checks the launch as the driver does, then runs call(context) once for each thread of each block.
 cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, void (*call)(void*), void* context);
+// On a capturing stream: kept for later, with a copy of the arguments.
+bool isCapturing(cudaStream_t stream);
+cudaError_t record(const cudaLaunchConfig_t& config, const void* kernel, std::function<void()> call);
 // The part of launch() that knows fibers (emulator.cc).
 void runGrid(dim3 grid, dim3 block, size_t sharedBytes, const void* kernel, void (*call)(void*), void* context);
 
@@ -171,6 +195,8 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   auto call = [kernel, ... values = std::remove_cv_t<Parameters>(std::forward<Arguments>(arguments))] {
     kernel(values...);
   };
+  if (longspan::emulator::isCapturing(config->stream))
+    return longspan::emulator::record(*config, reinterpret_cast<const void*>(kernel), call);
   return longspan::emulator::launch(
       *config, reinterpret_cast<const void*>(kernel), [](void* context) { (*static_cast<decltype(call)*>(context))(); },
       &call);
