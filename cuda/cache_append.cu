@@ -9,7 +9,7 @@
 namespace longspan::cuda {
 namespace {
 
-constexpr int threads = 256;
+constexpr int warps = 4;  // of a block
 constexpr int slabsPerLaunch = 64;
 
 struct Source {
@@ -30,16 +30,18 @@ struct Launch {
   void* slabs[slabsPerLaunch];
 };
 
-// A block for each (row, head); its threads go through the values of all sources
-__global__ void __launch_bounds__(threads) appendRows(const __grid_constant__ Launch launch) {
-  const int64_t row = launch.firstRow + blockIdx.x / launch.numKVHeads, key = launch.position + row;
-  const int head = int(blockIdx.x % launch.numKVHeads), place = int(key % KVCacheView::keysPerSlab);
+// A warp for each (row, head) goes through the values of all sources
+__global__ void __launch_bounds__(32 * warps) appendRows(const __grid_constant__ Launch launch) {
+  const int64_t item = int64_t(blockIdx.x) * warps + threadIdx.x / 32;
+  if (item >= launch.rows * launch.numKVHeads) return;
+  const int64_t row = launch.firstRow + item / launch.numKVHeads, key = launch.position + row;
+  const int head = int(item % launch.numKVHeads), place = int(key % KVCacheView::keysPerSlab);
   auto* slab = static_cast<unsigned char*>(launch.slabs[key / KVCacheView::keysPerSlab - launch.firstSlab]);
   for (int i = 0; i < launch.count; ++i) {
     const Source& source = launch.sources[i];
     const int64_t from = row * source.strides[0] + head * source.strides[1];
     unsigned char* to = slab + source.begin + (int64_t(head) * KVCacheView::keysPerSlab + place) * source.rowBytes;
-    for (int d = threadIdx.x; d < source.dim; d += threads) {
+    for (int d = threadIdx.x % 32; d < source.dim; d += 32) {
       const float x = loadFloat(source.data, source.dtype, from + d * source.strides[2]);
       if (launch.dtype == DType::Float32)
         reinterpret_cast<float*>(to)[d] = x;
@@ -81,7 +83,8 @@ void cacheAppend(const CacheAppendArgs& args, Parallel&) {
       call.slabs[slab - call.firstSlab] = cache.slabs[slab];
     call.firstRow = key - args.position;
     call.rows = last - key;
-    if (!launch("cacheAppend", appendRows, unsigned(call.rows * call.numKVHeads), threads, 0, call)) return;
+    const int64_t blocks = (call.rows * call.numKVHeads + warps - 1) / warps;
+    if (!launch("cacheAppend", appendRows, unsigned(blocks), 32 * warps, 0, call)) return;
     key = last;
   }
 }
