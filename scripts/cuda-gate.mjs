@@ -1,5 +1,5 @@
-// What ptxas said of the CUDA kernels (*.log beside their objects): fails where it serialised wgmma or ignored setmaxnreg
-// (docs of its messages C7508 to C7515), and where a kernel of a fast path spills registers.
+// What ptxas said of the CUDA kernels (*.log beside their objects): fails where it serialised wgmma or ignored
+// setmaxnreg (its messages C7508 and C7510 to C7515), and where a kernel of a fast path spills registers.
 //   cuda-gate.mjs [folder] [--all]    --all lists every kernel, not those of the fast paths alone
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 import patterns
 from ops import pack
 from plugin import ACTIVATIONS, AttentionArgs, CacheAppendArgs, GatedArgs, KVCacheView, MatmulArgs, MergeArgs, NormArgs
-from plugin import DTYPES, SequenceView, SoftmaxArgs, TensorView, view
+from plugin import DTYPES, SequenceView, SoftmaxArgs, TensorView, address, view
 from timing import median
 
 FEW_BYTES = 180 << 20  # below it, three sets of inputs in turn keep the L2 from answering
@@ -32,7 +32,9 @@ def peer_times(plugin, peers):
             times[name] = median(plugin, calls)[0]
             output = first if output is None else output
         except Exception as error:  # a backend that refuses the shape, a compiler that is missing
-            print(f"  no {name}: {str(error).splitlines()[0][:120] if str(error) else type(error).__name__}", flush=True)
+            print(
+                f"  no {name}: {str(error).splitlines()[0][:120] if str(error) else type(error).__name__}", flush=True
+            )
     return times, output
 
 
@@ -126,7 +128,9 @@ def forward(plugin, dim, causal, seq, dtype=torch.bfloat16, tokens=16384, width=
     name, numbers = ("window", CAUSAL) if causal else ("full", [])
     one = Attention(plugin, q, k, v, [patterns.flat(name, numbers, [], seq, seq, 0)])
     work = 4 * seq * seq * dim * heads * batch * (0.5 if causal else 1)
-    peers = sdpa_peers(q, k, v, causal) if dtype != torch.float32 else sdpa_peers(q, k, v, causal, ("EFFICIENT_ATTENTION",))
+    peers = (
+        sdpa_peers(q, k, v, causal) if dtype != torch.float32 else sdpa_peers(q, k, v, causal, ("EFFICIENT_ATTENTION",))
+    )
     if flex:
         peers |= flex_peer(q, k, v, lambda b, h, i, j: i >= j if causal else i >= 0)
     return measured(plugin, [one.call(plugin)], "TFLOP/s", work, peers, one.out)
@@ -147,12 +151,16 @@ def block_sparse(plugin, seq, share, heads=16, dim=128, size=128, flex=False):
     """Random causal blocks, the diagonal ones included."""
     q, k, v = (random_of(plugin, 1, seq, heads, dim) for _ in range(3))
     count = seq // size
-    chosen = (torch.rand(count, count, generator=torch.Generator().manual_seed(3)) < share).tril() | torch.eye(count, dtype=torch.bool)
+    chosen = (torch.rand(count, count, generator=torch.Generator().manual_seed(3)) < share).tril() | torch.eye(
+        count, dtype=torch.bool
+    )
     rows = [row.nonzero()[:, 0].tolist() for row in chosen]
     starts = patterns.ints([sum(map(len, rows[:i])) for i in range(count + 1)])
     columns = patterns.ints([c for row in rows for c in row])
     numbers = [size, size, 0, 0, count, 0]
-    one = Attention(plugin, q, k, v, [patterns.flat("blocks", numbers, [starts, columns], seq, seq, 0)], lists=[starts, columns])
+    one = Attention(
+        plugin, q, k, v, [patterns.flat("blocks", numbers, [starts, columns], seq, seq, 0)], lists=[starts, columns]
+    )
     on_device = chosen.to(q.device)
     peers = flex_peer(q, k, v, lambda b, h, i, j: on_device[i // size, j // size]) if flex else {}
     work = 4 * int(chosen.sum()) * size * size * dim * heads
@@ -160,8 +168,8 @@ def block_sparse(plugin, seq, share, heads=16, dim=128, size=128, flex=False):
 
 
 def longnet(plugin, seq, branches, heads=8, dim=128):
-    """LongNet's branches by (segment, rate), causal, phases by head, and their merge. The peer does the attention of the
-    branches alone, without gathering by head, scattering and merging: less than a model needs."""
+    """LongNet's branches by (segment, rate), causal, phases by head, and their merge. The peer does the attention of
+    the branches alone, without gathering by head, scattering and merging: less than a model needs."""
     q, k, v = (random_of(plugin, 1, seq, heads, dim) for _ in range(3))
     parts, work = [], 0
     for segment, rate in branches:
@@ -170,15 +178,18 @@ def longnet(plugin, seq, branches, heads=8, dim=128):
         work += 2 * (segment // rate) ** 2 * (seq // segment) * dim * heads
     out, lse = torch.empty_like(q), torch.empty_like(parts[0].lse)
     merge = MergeArgs(parts=len(parts), out=view(out), lse=view(lse))
-    merge.outs = (TensorView * len(parts))(*[view(part.out) for part in parts])
-    merge.lses = (TensorView * len(parts))(*[view(part.lse) for part in parts])
+    outs = (TensorView * len(parts))(*[view(part.out) for part in parts])
+    lses = (TensorView * len(parts))(*[view(part.lse) for part in parts])
+    merge.outs, merge.lses = address(outs), address(lses)
     calls = [part.call(plugin) for part in parts]
     plugin.call("mergeAttention", merge)
     calls.append(plugin.caller("mergeAttention", merge))
 
     def torch_branches():
         for segment, rate in branches:
-            cut = [t.view(seq // segment, segment, heads, dim)[:, ::rate].transpose(1, 2).contiguous() for t in (q, k, v)]
+            cut = [
+                t.view(seq // segment, segment, heads, dim)[:, ::rate].transpose(1, 2).contiguous() for t in (q, k, v)
+            ]
             F.scaled_dot_product_attention(*cut, is_causal=True)
 
     result = measured(plugin, [lambda: [call() for call in calls]], "TFLOP/s", work)
@@ -204,11 +215,11 @@ def decode(plugin, batch, keys, heads=32, kv_heads=8, dim=128, page=0):
         for b in range(batch):
             views[b].q = views[b].out = b * heads * dim
             views[b].offset = keys - 1
-            views[b].pages = ctypes.cast(ctypes.addressof(pages) + 4 * b * per, ctypes.POINTER(ctypes.c_int))
+            views[b].pages = ctypes.addressof(pages) + 4 * b * per
         shape = (batch * per, page, kv_heads, dim)
         one.arguments.k, one.arguments.v = view(k.view(shape)), view(v.view(shape))
         one.arguments.k.shape[1] = one.arguments.v.shape[1] = keys
-        one.arguments.sequences, one.arguments.pageSize = views, page
+        one.arguments.sequences, one.arguments.pageSize = address(views), page
         one.kept = [pages, views]
         return measured(plugin, [one.call(plugin)], "TB/s", work)
     return measured(plugin, [one.call(plugin)], "TB/s", work, sdpa_peers(q, k, v, False), one.out)
@@ -218,7 +229,8 @@ def cache_decode(plugin, keys, heads=32, kv_heads=8, dim=128):
     q, k, v = random_of(plugin, 1, 1, heads, dim), *(random_of(plugin, 1, keys, kv_heads, dim) for _ in range(2))
     count, slab = -(-keys // 1024), 1024 * 2 * dim * 2 * kv_heads
     slabs = [plugin.bytes(slab).zero_() for _ in range(count)]
-    cache = KVCacheView(slabs=(ctypes.c_void_p * count)(*[s.data_ptr() for s in slabs]), dtype=DTYPES.index(torch.bfloat16))
+    addresses = (ctypes.c_void_p * count)(*[s.data_ptr() for s in slabs])
+    cache = KVCacheView(slabs=address(addresses), dtype=DTYPES.index(torch.bfloat16))
     cache.numKVHeads, cache.headDim, cache.valueDim, cache.keySets, cache.length = kv_heads, dim, dim, 1, keys
     plugin.call("cacheAppend", CacheAppendArgs(cache=cache, position=0, k=view(k), v=view(v), k2=view(k)))
     one = Attention(plugin, q, k, v, [patterns.flat("window", CAUSAL, [], 1, keys, keys - 1)], lse=False)
@@ -235,7 +247,9 @@ def product(plugin, rows, columns, depth):
     out = torch.empty((rows, columns), dtype=x.dtype, device=x.device)
     sets = 3 if weight.numel() * 2 < FEW_BYTES else 1
     packs = [pack(plugin, weight, "bf16") for _ in range(sets)]
-    arguments = [MatmulArgs(x=view(x), weight=packed, out=view(out), activation=ACTIVATIONS.index("none")) for packed, _ in packs]
+    arguments = [
+        MatmulArgs(x=view(x), weight=packed, out=view(out), activation=ACTIVATIONS.index("none")) for packed, _ in packs
+    ]
     plugin.call("matmul", arguments[0])
     copies = [weight.clone() for _ in range(sets)]
     peers = {"cublas": [lambda w=w: F.linear(x, w) for w in copies]}
@@ -283,7 +297,7 @@ def jobs(plugin, options):
         yield from emulated_jobs(plugin)
         return
     lengths = (2048, 8192) if options.quick else (8192, 2048, 512, 1024, 4096, 16384)
-    make = lambda job, *arguments, **named: (lambda: job(plugin, *arguments, **named))
+    make = lambda job, *arguments, **named: lambda: job(plugin, *arguments, **named)
     for seq in lengths:
         for dim in (128, 64, 256):
             for causal in (False, True):

@@ -9,7 +9,8 @@ import torch
 
 import patterns
 from buffers import Guarded, strides_of
-from plugin import DTYPES, AttentionArgs, CacheAppendArgs, KernelError, KVCacheView, MergeArgs, SequenceView, TensorView, view
+from plugin import DTYPES, AttentionArgs, CacheAppendArgs, KernelError, KVCacheView, MergeArgs, SequenceView, TensorView
+from plugin import address, view
 from reference import Terms, attend
 
 DTYPE_OF = {"bf16": torch.bfloat16, "f16": torch.float16, "f32": torch.float32}
@@ -20,7 +21,18 @@ EPSILON = {"bf16": 2**-8, "f16": 2**-11, "f32": 2**-22}
 SCORES = ["softcap", "ALiBi", "bias", "sink logits", "query scale", "distance bias", "expire spans"]
 FACTORS = {
     "feature": [*patterns.PATTERNS, *SCORES],
-    "lengths": [(1, 1), (1, 4097), (17, 33), (64, 64), (127, 129), (128, 128), (129, 65), (1000, 1024), (2048, 2048), (4096, 8192)],
+    "lengths": [
+        (1, 1),
+        (1, 4097),
+        (17, 33),
+        (64, 64),
+        (127, 129),
+        (128, 128),
+        (129, 65),
+        (1000, 1024),
+        (2048, 2048),
+        (4096, 8192),
+    ],
     "headDim": [64, 96, 128, 192, 256, 40],
     "dtype": ["bf16", "f16", "f32"],
     "heads": [(8, 8), (8, 2), (8, 1)],
@@ -198,7 +210,7 @@ def sequence_views(inputs, out, lse):
             one.q, one.out, one.lse = i * inputs.q.stride(0), i * out.stride(0), i * lse.stride(0)
             pages = (ctypes.c_int * max(len(inputs.pages[i]), 1))(*inputs.pages[i])
             inputs.kept.append(pages)
-            one.pages = ctypes.cast(pages, ctypes.POINTER(ctypes.c_int))
+            one.pages = address(pages)
         q_row, k_row = q_row + queries, k_row + keys
     return views
 
@@ -213,7 +225,9 @@ def new_cache(plugin, inputs, keys):
     slabs = [plugin.bytes(slab).zero_() for _ in range(count)]
     addresses = (ctypes.c_void_p * max(count, 1))(*[slab.data_ptr() for slab in slabs])
     inputs.kept += [slabs, addresses]
-    cache = KVCacheView(slabs=addresses, dtype=DTYPES.index(dtype), numKVHeads=inputs.kv_heads, headDim=inputs.dim)
+    cache = KVCacheView(
+        slabs=address(addresses), dtype=DTYPES.index(dtype), numKVHeads=inputs.kv_heads, headDim=inputs.dim
+    )
     cache.valueDim, cache.keySets, cache.keySet, cache.length = inputs.value_dim, 1, 0, keys
     return cache
 
@@ -225,7 +239,9 @@ def filled_cache(plugin, inputs):
     for first, end in ((0, cut), (cut, keys)):
         if first == end:
             continue
-        args = CacheAppendArgs(cache=cache, position=first, k=view(inputs.k[:, first:end]), v=view(inputs.v[:, first:end]))
+        args = CacheAppendArgs(
+            cache=cache, position=first, k=view(inputs.k[:, first:end]), v=view(inputs.v[:, first:end])
+        )
         args.cache.length = end
         args.k2 = args.k
         plugin.call("cacheAppend", args)
@@ -247,7 +263,7 @@ def arguments_of(plugin, inputs, terms, pattern, out, lse):
     if layout in ("varlen", "paged"):
         views = sequence_views(inputs, out, lse)
         inputs.kept.append(views)
-        arguments.sequences = views
+        arguments.sequences = address(views)
         longest_q, longest_kv = (max(s[axis] for s in inputs.sequences) for axis in (0, 1))
         for one in (arguments.q, arguments.out):
             one.shape[0], one.shape[1] = len(views), longest_q
@@ -312,7 +328,9 @@ class Errors:
             self.lse = max(self.lse, float((lse - ref_lse)[both].abs().max()))
 
     def verdict(self, dtype, inputs):
-        relative, plain = (math.sqrt(x / self.norm) if self.norm else math.sqrt(x) for x in (self.difference, self.plain))
+        relative, plain = (
+            math.sqrt(x / self.norm) if self.norm else math.sqrt(x) for x in (self.difference, self.plain)
+        )
         # Scores of hundreds are rounded in float32 themselves; sums of equal terms err to one side
         slack = 2**-22 * self.score if inputs == "large" else 2e-5 if inputs == "constant" else 0.0
         faults = list(self.faults)
@@ -379,8 +397,8 @@ def run_parts(plugin, dtype, accumulate):
         lses.append(lse)
     if not accumulate:
         merged = MergeArgs(parts=2, out=view(total[0].tensor), lse=view(total[1].tensor))
-        merged.outs = (TensorView * 2)(*[view(o.tensor) for o in outs])
-        merged.lses = (TensorView * 2)(*[view(o.tensor) for o in lses])
+        views = [(TensorView * 2)(*[view(one.tensor) for one in list_of]) for list_of in (outs, lses)]
+        merged.outs, merged.lses = map(address, views)
         errors.faults += run_twice(plugin, "mergeAttention", merged, total)
     plugin.synchronise()
     errors.faults += [one.fault() for one in total if one.fault()]

@@ -5,7 +5,7 @@ import subprocess
 
 import torch
 
-QUERY = "name,driver_version,compute_cap,clocks.sm,clocks.max.sm,clocks.mem,power.limit,power.draw,temperature.gpu,memory.used"
+QUERY = "name,driver_version,compute_cap,clocks.sm,clocks.max.sm,clocks.mem,power.limit,power.draw,temperature.gpu"
 
 
 def jobs(plugin, options):

@@ -179,13 +179,14 @@ def show(phase, name, result):
 def summary(phase):
     results = phase.results.values()
     failed = sum(not result["ok"] for result in results)
+    left = len(phase.left)
     refused = {}
     for result in results:
         if "refused" in result and result["ok"]:
             refused[result["refused"]] = refused.get(result["refused"], 0) + 1
     passed = len(results) - failed - sum(refused.values())
     worst = max((r["error"] / r["torch"] for r in results if r.get("torch")), default=0)
-    print(f"== {phase.name}: {passed} passed, {failed} failed, {sum(refused.values())} refused, {len(phase.left)} left out")
+    print(f"== {phase.name}: {passed} passed, {failed} failed, {sum(refused.values())} refused, {left} left out")
     if worst:
         print(f"   largest error against torch's in the same dtype: {worst:.2f} times")
     for text, count in refused.items():

@@ -66,7 +66,9 @@ def norm_job(plugin, shape, x_dtype, out_dtype, centre, seed):
     x = op.random(shape, x_dtype, 3.0)
     weight, bias = op.random(shape[-1:], x_dtype), op.random(shape[-1:], x_dtype) if centre else None
     out = op.output(shape, out_dtype)
-    arguments = p.NormArgs(x=view(x), weight=view(weight), bias=view(bias), out=view(out.tensor), epsilon=1e-5, centre=centre)
+    arguments = p.NormArgs(
+        x=view(x), weight=view(weight), bias=view(bias), out=view(out.tensor), epsilon=1e-5, centre=centre
+    )
     faults = op.run(arguments, [out])
     wide = x.double() - (x.double().mean(-1, keepdim=True) if centre else 0.0)
     ref = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + 1e-5) * weight.double()
@@ -81,7 +83,9 @@ def rope_job(plugin, dtype, interleaved, frequencies, seed):
     theta = 10000.0 ** (-torch.arange(frequencies, dtype=torch.float64) / frequencies)
     held = (ctypes.c_double * frequencies)(*theta.tolist())
     out = op.output(x.shape, dtype)
-    arguments = p.RopeArgs(x=view(x), positions=view(positions), frequencies64=held, numFrequencies=frequencies)
+    arguments = p.RopeArgs(
+        x=view(x), positions=view(positions), frequencies64=p.address(held), numFrequencies=frequencies
+    )
     arguments.attentionScale, arguments.interleaved, arguments.out = 1.25, interleaved, view(out.tensor)
     arguments.positionStep, arguments.positionOffset = 0.5, 3.0
     faults = op.run(arguments, [out])
@@ -144,10 +148,14 @@ def nll_job(plugin, columns, dtype, seed):
     targets[[5, 9]] = columns
     bad = (ctypes.c_int64 * 1)(-1)
     out = op.output((21,), "f32")
-    faults = op.run(p.NllArgs(logits=view(logits), targets=view(targets), out=view(out.tensor), badIndex=bad), [out])
+    faults = op.run(
+        p.NllArgs(logits=view(logits), targets=view(targets), out=view(out.tensor), badIndex=p.address(bad)), [out]
+    )
     if bad[0] != 5:
         faults.append(f"the bad target is at 5, got {bad[0]}")
-    ref = logits.double().logsumexp(-1) - logits.double().gather(1, targets.clamp(max=columns - 1).long()[:, None])[:, 0]
+    ref = (
+        logits.double().logsumexp(-1) - logits.double().gather(1, targets.clamp(max=columns - 1).long()[:, None])[:, 0]
+    )
     ref[[5, 9]] = math.nan
     return compare(out.tensor, ref, "f32", faults)
 
@@ -158,7 +166,9 @@ def embedding_job(plugin, dtype, out_dtype, seed):
     ids[[7, 30]] = torch.tensor([300, -1], dtype=torch.int32, device=op.device)
     bad = (ctypes.c_int64 * 1)(-1)
     out = op.output((50, 129), out_dtype)
-    faults = op.run(p.EmbeddingArgs(ids=view(ids), weight=view(weight), out=view(out.tensor), badIndex=bad), [out])
+    faults = op.run(
+        p.EmbeddingArgs(ids=view(ids), weight=view(weight), out=view(out.tensor), badIndex=p.address(bad)), [out]
+    )
     if bad[0] != 7:
         faults.append(f"the bad id is at 7, got {bad[0]}")
     ref = weight.double()[ids.clamp(0, 299).long()]
@@ -237,7 +247,14 @@ def matmul_jobs(plugin, quick):
     shapes += [(64, 256, 512), (129, 192, 300), (1000, 1024, 512), (2048, 2048, 2048)]
     if quick:
         shapes = [(1, 64, 64), (1, 130, 77), (5, 70, 96), (17, 65, 33), (70, 130, 64)]
-    kinds = [("bf16", "bf16", "bf16"), ("bf16", "bf16", "f32"), ("f32", "f32", "f32"), ("f32", "f16", "f32"), ("f32", "bf16", "f32"), ("bf16", "f16", "bf16")]
+    kinds = [
+        ("bf16", "bf16", "bf16"),
+        ("bf16", "bf16", "f32"),
+        ("f32", "f32", "f32"),
+        ("f32", "f16", "f32"),
+        ("f32", "bf16", "f32"),
+        ("bf16", "f16", "bf16"),
+    ]
     activations = itertools.cycle(["none", "silu", "none", "gelu", "geluTanh", "relu"])
     for i, ((rows, columns, depth), dtypes) in enumerate(itertools.product(shapes, kinds)):
         activation, epilogue = next(activations), i % 3 == 1
@@ -248,7 +265,7 @@ def matmul_jobs(plugin, quick):
 def jobs(plugin, options):
     all_dtypes = ["f32", "f16", "bf16"]
     seeds = itertools.count(1000)
-    make = lambda job, *arguments: (lambda seed=next(seeds): job(plugin, *arguments, seed))
+    make = lambda job, *arguments: lambda seed=next(seeds): job(plugin, *arguments, seed)
     for columns, dtype in itertools.product([1, 130, 4096], all_dtypes):
         for centre in (False, True):
             yield f"norm {columns} {dtype} {centre}", make(norm_job, (3, 11, columns), dtype, dtype, centre)

@@ -1,6 +1,8 @@
-"""longspan_cuda.so for Python: the structs of csrc/core/backend.h mirrored in ctypes, and its calls (cuda/abi.h)."""
+"""longspan_cuda.so for Python: the structs of csrc/core/backend.h, read from there, and its calls (cuda/abi.h)."""
 
 import ctypes
+import pathlib
+import re
 import weakref
 from ctypes import POINTER, Structure, c_bool, c_char_p, c_double, c_float, c_int, c_int64, c_size_t, c_uint8, c_void_p
 
@@ -9,142 +11,69 @@ import torch
 DTYPES = [torch.float32, torch.float16, torch.bfloat16, torch.int8, torch.uint8, torch.int32, torch.int64]
 
 
-class TensorView(Structure):
-    _fields_ = [("data", c_void_p), ("dtype", c_uint8), ("rank", c_int), ("shape", c_int64 * 8), ("strides", c_int64 * 8)]
+HEADERS = ["tensor_view.h", "kv_cache_view.h", "backend.h"]  # of csrc/core, in this order
+TYPES = {
+    "float": c_float,
+    "double": c_double,
+    "bool": c_bool,
+    "int": c_int,
+    "int64_t": c_int64,
+    "DType": c_uint8,
+    "Activation": c_uint8,
+    "BinaryOp": c_uint8,
+}
 
 
-def view(tensor, shape=None, strides=None):
-    """What a kernel sees of a torch tensor; None is an absent one."""
-    made = TensorView()
-    if tensor is None:
-        return made
-    shape = list(tensor.shape if shape is None else shape)
-    strides = list(tensor.stride() if strides is None else strides)
-    # A tensor without elements has no address in torch; it is there all the same
-    made.data = tensor.data_ptr() or 64
-    made.dtype = DTYPES.index(tensor.dtype)
-    made.rank = len(shape)
-    made.shape[: len(shape)] = shape
-    made.strides[: len(shape)] = strides
-    return made
+def mirrored(text, types):
+    """Every struct of the header whose members have known types, as a ctypes Structure."""
+    text = re.sub(r"//[^\n]*|= ?\{\}", "", text)
+    for name, body in re.findall(r"struct (\w+) \{(.*?)\n\};", text, re.S):
+        fields = []
+        if "(*" in body:
+            continue  # tables of functions
+        for statement in body.split(";"):
+            statement = " ".join(statement.split())
+            if "(" in statement or "static" in statement or "}" in statement or not statement:
+                continue  # functions and constants
+            kind, members = re.fullmatch(r"(?:const )?(\w+)(.*)", statement).groups()
+            for member in members.split(","):
+                member = re.sub(r"\s*=.*", "", member).strip()
+                pointer, name_of, extent = re.fullmatch(
+                    r"([*]?(?: ?const[*]| const [*])?)\s*(\w+)(\[\w+\])?", member
+                ).groups()
+                type_of = c_void_p if pointer else types.get(kind)
+                fields.append((name_of, type_of * 8 if extent and type_of else type_of))
+        if all(type_of for _, type_of in fields):
+            types[name] = type(name, (Structure,), {"_fields_": fields})
+    return types
 
 
-class KVCacheView(Structure):
-    _fields_ = [
-        ("slabs", POINTER(c_void_p)),
-        ("dtype", c_uint8),
-        ("numKVHeads", c_int),
-        ("headDim", c_int),
-        ("valueDim", c_int),
-        ("keySets", c_int),
-        ("keySet", c_int),
-        ("length", c_int64),
-    ]
+def read_headers():
+    folder = pathlib.Path(__file__).resolve().parents[2] / "csrc" / "core"
+    types = dict(TYPES)
+    for header in HEADERS:
+        mirrored((folder / header).read_text(), types)
+    return types
 
 
-class PackedWeight(Structure):
-    _fields_ = [("data", c_void_p), ("dtype", c_uint8), ("outFeatures", c_int64), ("inFeatures", c_int64)]
-
-
-class SequenceView(Structure):
-    _fields_ = [(name, c_int64) for name in ("q", "k", "v", "out", "lse")] + [
-        ("offset", c_int),
-        ("pages", POINTER(c_int)),
-    ]
-
-
-class CopyArgs(Structure):
-    _fields_ = [("in", TensorView), ("out", TensorView)]
-
-
-class EmbeddingArgs(Structure):
-    _fields_ = [("ids", TensorView), ("weight", TensorView), ("out", TensorView), ("badIndex", POINTER(c_int64))]
-
-
-class NormArgs(Structure):
-    _fields_ = [(name, TensorView) for name in ("x", "weight", "bias", "out")] + [
-        ("epsilon", c_float),
-        ("centre", c_bool),
-    ]
-
-
-class RopeArgs(Structure):
-    _fields_ = [
-        ("x", TensorView),
-        ("positions", TensorView),
-        ("frequencies64", POINTER(c_double)),
-        ("numFrequencies", c_int64),
-        ("attentionScale", c_float),
-        ("interleaved", c_bool),
-        ("positionStep", c_double),
-        ("positionOffset", c_double),
-        ("out", TensorView),
-    ]
-
-
+STRUCTS = read_headers()
+TensorView, KVCacheView, SequenceView, PackedWeight, CopyArgs, EmbeddingArgs, NormArgs, RopeArgs = (
+    STRUCTS[name]
+    for name in "TensorView KVCacheView SequenceView PackedWeight CopyArgs EmbeddingArgs NormArgs RopeArgs".split()
+)
+(
+    GatedArgs,
+    BinaryArgs,
+    SoftmaxArgs,
+    NllArgs,
+    TopKArgs,
+    PackArgs,
+    MatmulArgs,
+    AttentionArgs,
+    MergeArgs,
+    CacheAppendArgs,
+) = (STRUCTS[name + "Args"] for name in "Gated Binary Softmax Nll TopK Pack Matmul Attention Merge CacheAppend".split())
 ACTIVATIONS = ["none", "silu", "gelu", "geluTanh", "relu"]
-
-
-class GatedArgs(Structure):
-    _fields_ = [("gate", TensorView), ("up", TensorView), ("out", TensorView), ("activation", c_uint8)]
-
-
-class BinaryArgs(Structure):
-    _fields_ = [("a", TensorView), ("b", TensorView), ("out", TensorView), ("op", c_uint8)]
-
-
-class SoftmaxArgs(Structure):
-    _fields_ = [("x", TensorView), ("out", TensorView)]
-
-
-class NllArgs(Structure):
-    _fields_ = [("logits", TensorView), ("targets", TensorView), ("out", TensorView), ("badIndex", POINTER(c_int64))]
-
-
-class TopKArgs(Structure):
-    _fields_ = [("x", TensorView), ("values", TensorView), ("indices", TensorView)]
-
-
-class PackArgs(Structure):
-    _fields_ = [("weight", TensorView), ("packed", c_void_p), ("dtype", c_uint8)]
-
-
-class MatmulArgs(Structure):
-    _fields_ = [
-        ("x", TensorView),
-        ("weight", PackedWeight),
-        ("bias", TensorView),
-        ("residual", TensorView),
-        ("out", TensorView),
-        ("activation", c_uint8),
-    ]
-
-
-class AttentionArgs(Structure):
-    _fields_ = (
-        [(name, TensorView) for name in ("q", "k", "v", "out", "lse")]
-        + [("cache", KVCacheView), ("scale", c_float), ("softcap", c_float)]
-        + [(name, TensorView) for name in ("alibiSlopes", "bias", "sinkLogits")]
-        + [("pattern", c_void_p), ("queryScale", TensorView), ("distanceBias", TensorView), ("firstDistance", c_int)]
-        + [("expireSpans", TensorView), ("expireRamp", c_float), ("offset", c_int), ("accumulate", c_bool)]
-        + [("sequences", POINTER(SequenceView)), ("pageSize", c_int), ("normaliseKeys", c_bool), ("selfScore", c_float)]
-    )
-
-
-class MergeArgs(Structure):
-    _fields_ = [
-        ("parts", c_int),
-        ("outs", POINTER(TensorView)),
-        ("lses", POINTER(TensorView)),
-        ("out", TensorView),
-        ("lse", TensorView),
-    ]
-
-
-class CacheAppendArgs(Structure):
-    _fields_ = [("cache", KVCacheView), ("position", c_int64), ("k", TensorView), ("v", TensorView), ("k2", TensorView)]
-
-
 ROWS = {
     "copy": CopyArgs,
     "embedding": EmbeddingArgs,
@@ -163,6 +92,27 @@ ROWS = {
 }
 
 
+def address(array):
+    """Of a ctypes array, for a member that is a pointer; the array must be kept alive."""
+    return ctypes.cast(array, c_void_p)
+
+
+def view(tensor, shape=None, strides=None):
+    """What a kernel sees of a torch tensor; None is an absent one."""
+    made = TensorView()
+    if tensor is None:
+        return made
+    shape = list(tensor.shape if shape is None else shape)
+    strides = list(tensor.stride() if strides is None else strides)
+    # A tensor without elements has no address in torch; it is there all the same
+    made.data = tensor.data_ptr() or 64
+    made.dtype = DTYPES.index(tensor.dtype)
+    made.rank = len(shape)
+    made.shape[: len(shape)] = shape
+    made.strides[: len(shape)] = strides
+    return made
+
+
 class FlatPattern(Structure):  # LongspanPattern
     _fields_ = [
         ("kind", c_char_p),
@@ -174,7 +124,7 @@ class FlatPattern(Structure):  # LongspanPattern
     ]
 
 
-class DeviceCalls(Structure):
+class DeviceCalls(Structure):  # as far as it is used here
     _fields_ = [
         ("open", ctypes.CFUNCTYPE(c_int, c_int)),
         ("use", ctypes.CFUNCTYPE(c_int, c_int)),
@@ -185,8 +135,6 @@ class DeviceCalls(Structure):
         ("download", ctypes.CFUNCTYPE(c_int, c_void_p, c_void_p, c_size_t)),
         ("zero", ctypes.CFUNCTYPE(c_int, c_void_p, c_size_t)),
         ("synchronise", ctypes.CFUNCTYPE(c_int)),
-        ("error", ctypes.CFUNCTYPE(c_char_p, POINTER(c_int))),
-        ("clearError", ctypes.CFUNCTYPE(None)),
     ]
 
 
@@ -228,7 +176,9 @@ class Plugin:
         for row, arguments in ROWS.items():
             size = library.longspanSizeOf(row.encode())
             if size != ctypes.sizeof(arguments):
-                raise SystemExit(f"{row}: the plugin takes {size} bytes, plugin.py mirrors {ctypes.sizeof(arguments)}")
+                raise SystemExit(
+                    f"{row}: the plugin takes {size} bytes, backend.h as read here gives {ctypes.sizeof(arguments)}"
+                )
         if library.longspanDeviceCount() < 1 or self.calls.open(0) != 0:
             raise SystemExit(f"no device: {library.longspanError().decode()}")
         if not emulated:  # torch works on the plugin's stream too: all is in the order of the calls
