@@ -70,6 +70,33 @@ __global__ void __launch_bounds__(32 * endWarps)
   if (lane == 0) norms[row] = 1 / fmaxf(sqrtf(squares), 1e-12f);
 }
 
+// What a recorded call knows only when it runs: how many keys there are before its queries
+struct Placement {
+  Pattern pattern;
+  SequenceView sequence;
+};
+__global__ void placeQueries(const int* lengthAt, Pattern pattern, Placement* out) {
+  const int before = *lengthAt;
+  auto place = [before](auto& lengths) {
+    lengths.seqLenKV = before + lengths.seqLenQ;
+    lengths.start = before;
+  };
+  if (pattern.kind == Pattern::Kind::Full) place(pattern.full);
+  if (pattern.kind == Pattern::Kind::Window) place(pattern.window);
+  out->pattern = pattern;
+  out->sequence = SequenceView{0, 0, 0, 0, 0, before, nullptr};
+}
+bool placeLater(const AttentionArgs& args, Placement* placement, AttentionLaunch& call) {
+  if (args.pattern->each ||
+      (args.pattern->kind != Pattern::Kind::Full && args.pattern->kind != Pattern::Kind::Window)) {
+    keepError("attention: only full and window patterns can be recorded");
+    return false;
+  }
+  call.pattern.each = &placement->pattern;
+  call.sequences = &placement->sequence;
+  return launch("attention", placeQueries, 1, 1, 0, args.cache.lengthAt, *args.pattern, placement);
+}
+
 // --- the description
 DeviceTensor slim(const TensorView& view) {
   DeviceTensor tensor;
@@ -307,6 +334,8 @@ void attention(const AttentionArgs& args, Parallel&) {
     addTo(upload, args, call);
     if (!copyToDevice(lists.as<void>(), upload.data(), upload.size())) return;
   }
+  const Scratch placement(args.cache.lengthAt ? sizeof(Placement) : 0);
+  if (!placement || (args.cache.lengthAt && !placeLater(args, placement.as<Placement>(), call))) return;
   if (!args.accumulate && !everyQuery(*args.pattern) &&
       !launch("attention", clearRows, blocksOfRows(queries), 32 * endWarps, 0, call))
     return;

@@ -132,6 +132,8 @@ constexpr Backend table = {
     .matmul = matmul,
     .attention = attention,
     .mergeAttention = mergeAttention,
+    .bucketHash = bucketHash,
+    .sortTokens = sortTokens,
     .cacheAppend = cacheAppend,
 };
 constexpr DeviceCalls calls = {

@@ -24,9 +24,10 @@ struct Launch {
   int count;
   DType dtype;  // of the cache
   int numKVHeads;
-  int64_t position;  // of row 0
+  int64_t position;  // of row 0, or where it is counted on the device
+  const int* positionAt;
   int64_t firstRow, rows;
-  int64_t firstSlab;
+  int64_t firstSlab, numSlabs;
   void* slabs[slabsPerLaunch];
 };
 
@@ -34,9 +35,12 @@ struct Launch {
 __global__ void __launch_bounds__(32 * warps) appendRows(const __grid_constant__ Launch launch) {
   const int64_t item = int64_t(blockIdx.x) * warps + threadIdx.x / 32;
   if (item >= launch.rows * launch.numKVHeads) return;
-  const int64_t row = launch.firstRow + item / launch.numKVHeads, key = launch.position + row;
+  const int64_t row = launch.firstRow + item / launch.numKVHeads,
+                position = launch.positionAt ? *launch.positionAt : launch.position, key = position + row;
+  const int64_t slabPlace = key / KVCacheView::keysPerSlab - launch.firstSlab;
+  if (slabPlace < 0 || slabPlace >= launch.numSlabs) return;  // of another launch
   const int head = int(item % launch.numKVHeads), place = int(key % KVCacheView::keysPerSlab);
-  auto* slab = static_cast<unsigned char*>(launch.slabs[key / KVCacheView::keysPerSlab - launch.firstSlab]);
+  auto* slab = static_cast<unsigned char*>(launch.slabs[slabPlace]);
   for (int i = 0; i < launch.count; ++i) {
     const Source& source = launch.sources[i];
     const int64_t from = row * source.strides[0] + head * source.strides[1];
@@ -62,11 +66,27 @@ Source describe(const TensorView& rows, int64_t begin, int64_t rowBytes) {
   return source;
 }
 
+bool append(const Launch& call) {
+  const int64_t blocks = (call.rows * call.numKVHeads + warps - 1) / warps;
+  return launch("cacheAppend", appendRows, unsigned(blocks), 32 * warps, 0, call);
+}
+// The position is known when it runs: each launch writes what falls into its slabs.
+void appendAnywhere(const KVCacheView& cache, int64_t rows, Launch& call) {
+  call.rows = rows;
+  const int64_t slabs = cache.numSlabs(cache.length);
+  for (call.firstSlab = 0; call.firstSlab < slabs; call.firstSlab += slabsPerLaunch) {
+    call.numSlabs = std::min<int64_t>(slabs - call.firstSlab, slabsPerLaunch);
+    std::copy_n(cache.slabs + call.firstSlab, call.numSlabs, call.slabs);
+    if (!append(call)) return;
+  }
+}
+
 }  // namespace
 
 void cacheAppend(const CacheAppendArgs& args, Parallel&) {
   const KVCacheView& cache = args.cache;
   const int64_t rows = args.k.shape[1], end = args.position + rows;
+  const bool recorded = cache.lengthAt != nullptr;
   if (rows == 0 || cache.numKVHeads == 0) return;
   Launch call{};
   call.sources[0] = describe(args.k, cacheKeysBegin(cache, 0), cacheKeyRowBytes(cache));
@@ -76,15 +96,17 @@ void cacheAppend(const CacheAppendArgs& args, Parallel&) {
   call.dtype = cache.dtype;
   call.numKVHeads = cache.numKVHeads;
   call.position = args.position;
+  call.positionAt = cache.lengthAt;
+  if (recorded) return appendAnywhere(cache, rows, call);
   for (int64_t key = args.position; key < end;) {
     call.firstSlab = key / KVCacheView::keysPerSlab;
     const int64_t last = std::min(end, (call.firstSlab + slabsPerLaunch) * KVCacheView::keysPerSlab);
     for (int64_t slab = call.firstSlab; slab * KVCacheView::keysPerSlab < last; ++slab)
       call.slabs[slab - call.firstSlab] = cache.slabs[slab];
+    call.numSlabs = (last - 1) / KVCacheView::keysPerSlab + 1 - call.firstSlab;
     call.firstRow = key - args.position;
     call.rows = last - key;
-    const int64_t blocks = (call.rows * call.numKVHeads + warps - 1) / warps;
-    if (!launch("cacheAppend", appendRows, unsigned(blocks), 32 * warps, 0, call)) return;
+    if (!append(call)) return;
     key = last;
   }
 }

@@ -20,25 +20,10 @@ void addLists(Upload& upload, Blocks& p) {
 void addLists(Upload& upload, Diagonals& p) { p.offsets = upload.add(p.offsets, p.count); }
 void addLists(Upload& upload, Elements& p) { p.mask = upload.add(p.mask, int64_t(p.rows) * p.columns); }
 
-void addRelation(Upload& upload, GroupRelation& relation, int seqLenQ, int seqLenKV) {
-  relation.query = upload.add(relation.query, seqLenQ);
-  relation.key = upload.add(relation.key, seqLenKV);
-  relation.bucket = upload.add(relation.bucket, std::max(seqLenQ, seqLenKV));
-}
+// Lists of tokens were made on the device and are there.
 void addLists(Upload& upload, Buckets& p) {
-  int groups = 0;  // the last one that a query is in, and one more
-  if (p.rowsPerGroup) {
-    groups = ceilDiv(p.numQueryRows, p.rowsPerGroup);
-  } else {
-    for (int row = 0; row < p.numQueryRows; ++row) groups = std::max(groups, p.relation.query[p.queryOrder[row]] + 1);
-  }
-  p.spans = upload.add(p.spans, groups);
-  std::vector<GroupRelation> earlier(p.earlier, p.earlier + p.numEarlier);
-  for (GroupRelation& relation : earlier) addRelation(upload, relation, p.seqLenQ, p.seqLenKV);
-  p.earlier = upload.addOwn(earlier);
-  addRelation(upload, p.relation, p.seqLenQ, p.seqLenKV);
-  p.queryOrder = upload.add(p.queryOrder, p.numQueryRows);
-  p.keyOrder = upload.add(p.keyOrder, p.numKeyRows);
+  p.spans = upload.add(p.spans, p.numSpans);
+  p.earlier = upload.add(p.earlier, p.numEarlier);
 }
 void addLists(Upload& upload, Composite& p) {
   std::vector<Pattern> parts;

@@ -31,6 +31,7 @@ struct Buckets {
   const int *queryOrder, *keyOrder;  // tokens; queries ascend by group
   int numQueryRows, numKeyRows;
   const KeySpan* spans;  // of a query's group; both ends ascend. The rows that `relation` says, each once
+  int numSpans;
   GroupRelation relation;
   const GroupRelation* earlier;  // what one of these shows is not shown again
   int numEarlier;

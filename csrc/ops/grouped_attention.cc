@@ -56,7 +56,7 @@ Buckets patternOf(const GroupedCall& call, int64_t list, int kept, const KeyGrou
   pattern.seqLenQ = call.seqLenQ, pattern.seqLenKV = call.seqLenKV;
   pattern.queryOrder = order, pattern.keyOrder = keys.order;
   pattern.numQueryRows = kept, pattern.numKeyRows = call.seqLenKV;
-  pattern.spans = keys.spans;
+  pattern.spans = keys.spans, pattern.numSpans = keys.count;
   pattern.relation = {order + call.seqLenQ, keys.group, nullptr, 0, 0, GroupRelation::noRing};
   pattern.after = call.after;
   pattern.spansAscend = true;

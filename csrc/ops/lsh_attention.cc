@@ -173,7 +173,7 @@ Buckets patternOf(const LshCall& call, const LshPass& pass, int sequence, const 
   pattern.keyOrder = call.orderOf(pass.keyRound, sequence);
   pattern.numQueryRows = std::min(pass.endChunk * call.chunk, call.seqLen) - firstRow;
   pattern.numKeyRows = int(call.orderLength());
-  pattern.spans = pass.spans.data() + pass.firstChunk;
+  pattern.spans = pass.spans.data() + pass.firstChunk, pattern.numSpans = pass.endChunk - pass.firstChunk;
   pattern.rowsPerGroup = call.chunk;
   pattern.relation = relationOf(call, pass, sequence);
   pattern.earlier = earlier;

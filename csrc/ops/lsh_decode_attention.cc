@@ -84,7 +84,7 @@ void attendCandidates(const DecodeCall& call, const Backend& table, Parallel& pa
     pattern.seqLenQ = pattern.seqLenKV = call.seqLen;
     pattern.queryOrder = &query, pattern.keyOrder = keys;
     pattern.numQueryRows = pattern.rowsPerGroup = 1, pattern.numKeyRows = spans[sequence].end;
-    pattern.spans = &spans[sequence];
+    pattern.spans = &spans[sequence], pattern.numSpans = 1;
     pattern.after = Buckets::unbounded;
     pattern.everyQueryRow = pattern.outputPerRow = true;
     patterns[sequence] = pattern;

@@ -127,7 +127,7 @@ Buckets patternOf(const RoutingCall& call, const int* listQ, const int* listKV, 
   pattern.seqLenQ = call.grouped.seqLenQ, pattern.seqLenKV = call.grouped.seqLenKV;
   pattern.queryOrder = listQ, pattern.keyOrder = listKV;
   pattern.numQueryRows = call.clusters * call.windowQ, pattern.numKeyRows = call.clusters * call.windowKV;
-  pattern.spans = spans;
+  pattern.spans = spans, pattern.numSpans = call.clusters;
   pattern.after = call.grouped.after;
   pattern.spansAscend = pattern.everyQueryRow = pattern.outputPerRow = true;
   pattern.rowsPerGroup = std::max(call.windowQ, 1);

@@ -114,7 +114,9 @@ def flex_peer(q, k, v, mask_mod):
         from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
         if not state:
-            state["mask"] = create_block_mask(mask_mod, None, None, q.shape[1], k.shape[1], device=q.device)
+            state["mask"] = create_block_mask(
+                mask_mod, None, None, q.shape[1], k.shape[1], device=q.device, _compile=True
+            )
             state["run"] = torch.compile(flex_attention)
             state["inputs"] = [t.transpose(1, 2) for t in (q, k, v)]
         return state["run"](*state["inputs"], block_mask=state["mask"])

@@ -33,7 +33,7 @@ phase() {
 harness() {
   local most=$1 phases=$2
   shift 2
-  phase $((most + 40)) "harness-$phases" python3 scripts/cuda/harness.py "$plugin" --only "$phases" \
+  phase $((most + 40)) "harness-$phases" "${PYTHON:-python3}" scripts/cuda/harness.py "$plugin" --only "$phases" \
     --time-limit "$most" "$@"
 }
 

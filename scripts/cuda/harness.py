@@ -19,6 +19,7 @@ import time
 PHASES = ["facts", "correctness", "ops", "bench"]
 SHARES = {"facts": 1.0, "correctness": 0.5, "ops": 0.25, "bench": 1.0}  # of the time that is left when a phase begins
 STALLS = {"facts": 60, "correctness": 25, "ops": 25, "bench": 75}  # compilers of peers take their time
+START = 120  # seconds for torch to be imported and the device to be opened
 MOST_RESTARTS = 20
 
 
@@ -81,6 +82,8 @@ def work(options):
         say(end=name, seconds=round(time.time() - started, 3), **result)
         if not result["ok"] and not plugin.usable():
             os._exit(3)
+        if not plugin.emulated and options.worker == "bench":
+            torch.cuda.empty_cache()  # the plugin allocates beside torch
     say(finished=True)
     pipe.flush()
     os._exit(0)  # without a wait for whatever still runs
@@ -125,18 +128,18 @@ class Phase:
         """One worker, until it ends or hangs. Why it did not finish, or None."""
         self.left, self.running = [], None
         child, pipe = self.start()
-        rest, heard, why = b"", time.time(), None
+        rest, heard, why, patience = b"", time.time(), None, START
         while True:
             if select.select([pipe], [], [], 1.0)[0]:
                 data = os.read(pipe.fileno(), 1 << 16)
                 if not data:
                     break
-                heard = time.time()
+                heard, patience = time.time(), self.stall
                 *lines, rest = (rest + data).split(b"\n")
                 for line in lines:
                     self.take(json.loads(line))
-            elif time.time() - heard > self.stall:
-                why = f"hung for {self.stall:.0f} s"
+            elif time.time() - heard > patience:
+                why = f"hung for {patience:.0f} s"
                 child.kill()
                 break
             elif time.time() > self.deadline + self.stall:
@@ -149,15 +152,17 @@ class Phase:
 
     def run(self):
         for _ in range(MOST_RESTARTS):
+            before = len(self.results)
             why = self.attempt()
             if why is None:
                 return
             if self.running:
                 self.results[self.running] = {"ok": False, "faults": [why]}
                 show(self.name, self.running, self.results[self.running])
-            elif not self.results:
+            elif len(self.results) == before:
                 print(f"{self.name}: {why}", flush=True)
                 self.results["(start)"] = {"ok": False, "faults": [why]}
+                self.left.append("all behind it")
                 return
             if time.time() > self.deadline:
                 self.left.append("all behind it")

@@ -182,6 +182,7 @@ class Plugin:
         if library.longspanDeviceCount() < 1 or self.calls.open(0) != 0:
             raise SystemExit(f"no device: {library.longspanError().decode()}")
         if not emulated:  # torch works on the plugin's stream too: all is in the order of the calls
+            torch.cuda.init()
             torch.cuda.set_stream(torch.cuda.ExternalStream(library.longspanStream(), torch.device("cuda", 0)))
 
     def usable(self):

@@ -40,7 +40,7 @@ def median(plugin, calls):
     seconds = max(first[0].elapsed_time(first[1]), first[2].elapsed_time(first[3])) / 1e3
     count = max(5, min(RUNS if seconds > 1e-3 else 3 * RUNS, int(LONGEST / max(seconds, 1e-6))))
     # The device sleeps while the host fills its queue, so that no run waits for the host
-    torch.cuda._sleep(int(2e9 * min(count * 60e-6, 0.05)))
+    torch.cuda._sleep(int(2e9 * min(count * 120e-6, 0.05)))
     started = time.perf_counter()
     marks = events(calls, count)
     host = (time.perf_counter() - started) / count

@@ -60,7 +60,7 @@ Pattern patternOf(const Shape& s, const Round& round, bool causal, bool ownBucke
   p.queryOrder = round.order.data() + round.before;
   p.keyOrder = round.order.data();
   p.numKeyRows = int(round.order.size());
-  p.spans = round.spans.data();
+  p.spans = round.spans.data(), p.numSpans = int(round.spans.size());
   p.relation = relationOf(s, round, ownBucket);
   p.after = causal ? 0 : Buckets::unbounded;
   p.everyQueryRow = true;

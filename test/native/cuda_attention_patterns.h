@@ -218,7 +218,7 @@ class PatternDraw {
     p.seqLenQ = p.seqLenKV = p.numQueryRows = n;
     p.queryOrder = orders[1] + before, p.keyOrder = orders[1];
     p.numKeyRows = n + before;
-    p.spans = spans.data();
+    p.spans = spans.data(), p.numSpans = int(spans.size());
     p.rowsPerGroup = pick(0, 1) ? chunk : 0;
     p.relation = relations[1];
     p.earlier = lists_.relations.emplace_back(relations, relations + 1).data();
@@ -246,7 +246,7 @@ class PatternDraw {
     p.seqLenQ = n, p.seqLenKV = m;
     p.queryOrder = queryOrder.data(), p.keyOrder = keyOrder.data();
     p.numQueryRows = int(queryOrder.size()), p.numKeyRows = m;
-    p.spans = spans.data();
+    p.spans = spans.data(), p.numSpans = int(spans.size());
     p.relation = {query.data(), key.data(), nullptr, 0, 0, GroupRelation::noRing};
     p.after = pick(0, 1) ? 0 : Buckets::unbounded;
     p.spansAscend = true;
@@ -273,7 +273,7 @@ class PatternDraw {
     p.seqLenQ = n, p.seqLenKV = m;
     p.queryOrder = queryOrder.data(), p.keyOrder = keyOrder.data();
     p.numQueryRows = count * windowQ, p.numKeyRows = count * windowKV;
-    p.spans = spans.data();
+    p.spans = spans.data(), p.numSpans = int(spans.size());
     p.after = pick(0, 1) ? 0 : Buckets::unbounded;
     p.spansAscend = p.everyQueryRow = p.outputPerRow = true;
     p.rowsPerGroup = windowQ;
