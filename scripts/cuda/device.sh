@@ -51,10 +51,18 @@ phase 30 cases "$built/sanitize" "$plugin"
 share=$((($(left) - 60) * 45 / 100))
 harness $((share * 4 / 5)) facts,correctness
 harness $((share / 5)) ops
+# sanitize <seconds at most> <tool>: machines that virtualise the GPU may refuse it, which is no fault of ours
+sanitize() {
+  local before=$failed
+  phase "$1" "$2" "$sanitizer" --tool "$2" --error-exitcode 9 "$built/sanitize" "$plugin"
+  if ((failed > before)) && grep -q "Device not supported" "$OUT/$2.log"; then
+    echo "== $2: left out, compute-sanitizer does not support this device here" && failed=$before
+  fi
+}
 sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2> /dev/null || true)
 if [[ $sanitizer ]]; then
-  phase 35 memcheck "$sanitizer" --tool memcheck --error-exitcode 9 "$built/sanitize" "$plugin"
-  phase 25 synccheck "$sanitizer" --tool synccheck --error-exitcode 9 "$built/sanitize" "$plugin"
+  sanitize 35 memcheck
+  sanitize 25 synccheck
 else
   echo "== sanitizers: left out, there is no compute-sanitizer"
 fi
