@@ -31,12 +31,15 @@ set(CUDA_FLAGS -std=c++20 -O3 -cudart static -Xcompiler -fPIC,-fvisibility=hidde
 if(LONGSPAN_WERROR)
   list(APPEND CUDA_FLAGS -Werror all-warnings -Xcompiler -Werror)
 endif()
+# What ptxas says of registers and spills goes to <object>.log, for scripts/cuda-gate.mjs; warnings are shown.
+set(KEEP_LOG "\"$@\" > \"$0\" 2>&1 || { cat \"$0\" >&2; exit 1; }; grep -i -A 4 warning \"$0\" >&2 || true")
 foreach(source ${CUDA_SOURCES})
   get_filename_component(name ${source} NAME_WE)
   set(object ${CMAKE_BINARY_DIR}/cuda/${name}.o)
   add_custom_command(OUTPUT ${object}
     COMMAND ${CMAKE_COMMAND} -E make_directory ${CMAKE_BINARY_DIR}/cuda
-    COMMAND ${NVCC} ${CUDA_FLAGS} ${GENCODE} -MD -MF ${object}.d -c ${source} -o ${object}
+    COMMAND sh -c "${KEEP_LOG}" ${object}.log
+            ${NVCC} ${CUDA_FLAGS} ${GENCODE} -Xptxas -v -MD -MF ${object}.d -c ${source} -o ${object}
     DEPENDS ${source} DEPFILE ${object}.d COMMENT "nvcc ${name}.cu" VERBATIM)
   list(APPEND CUDA_OBJECTS ${object})
 endforeach()
