@@ -22,7 +22,8 @@ struct Device {
   int processors = 0, sharedBytes = 0;
   unsigned char* staging[2] = {};  // pinned: transfers go through them in turn
   cudaEvent_t staged[2] = {};      // the device has taken what the staging held
-  std::mutex memory;               // memory calls of other threads and captures exclude each other
+  int turn = 0;
+  std::mutex memory;  // memory calls of other threads and captures exclude each other
 };
 Device devices[maxDevices];
 
@@ -179,7 +180,8 @@ Scratch::~Scratch() {
 
 bool copyToDevice(void* to, const void* from, size_t bytes) {
   Device& device = devices[inUse];
-  for (size_t at = 0, turn = 0; at < bytes; at += stagingBytes, turn ^= 1) {
+  for (size_t at = 0; at < bytes; at += stagingBytes) {
+    const int turn = device.turn ^= 1;  // also from call to call: a small one does not wait for the one before
     const size_t part = bytes - at < stagingBytes ? bytes - at : stagingBytes;
     if (!succeeded(cudaEventSynchronize(device.staged[turn]), "waiting for a transfer")) return false;
     memcpy(device.staging[turn], static_cast<const char*>(from) + at, part);

@@ -8,7 +8,7 @@ import type { DecoderConfig, DecoderModel, Pass } from "./models/index.js";
 import { native } from "./binding.js";
 import type { QueryScale } from "./positions/index.js";
 import { wrongArgument } from "./options.js";
-import { RecordedPass } from "./recorded-pass.js";
+import { RecordedPass } from "./model-recorded-pass.js";
 import { scope, Tensor } from "./tensor.js";
 
 /** Tokens per pass; measured: longer ones gain nothing on a CPU, shorter ones leave the products too small. */

@@ -16,7 +16,7 @@ const folders = [
   { room: "csrc/cpu", may: ["csrc/core", "csrc/attention", "csrc/quant"], system: plain, host: /\/backends\.(h|cc)$/ },
   { room: "csrc/ops", may: ["csrc/core", "csrc/attention", "csrc/quant", "csrc/formats"], system },
   { room: "csrc/node", may: ["csrc/ops", "csrc/core", "csrc/attention", "csrc/formats"], system: /./ },
-  { room: "cuda", may: ["csrc/core", "csrc/attention", "csrc/quant"], system: /^(cuda|cub\/|emulated_|c[a-z]+$)/ },
+  { room: "cuda", may: ["csrc/core", "csrc/attention", "csrc/quant"], system: /^(cuda|cub\/|emulated_|[a-z]+$)/ },
 ];
 
 // From the top down. A floor imports floors below it; rooms of one floor do not see each other unless `beside` says so.

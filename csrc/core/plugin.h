@@ -46,7 +46,8 @@ namespace longspan {
 
 // A plugin of another build is refused: the sizes change when a row or an argument is added.
 inline constexpr uint64_t pluginVersion = (uint64_t(1) << 48) | (uint64_t(sizeof(Backend)) << 32) |
-                                          (uint64_t(sizeof(RopeArgs)) << 16) | sizeof(AttentionArgs);
+                                          (uint64_t(sizeof(DeviceCalls) + sizeof(RopeArgs)) << 16) |
+                                          (sizeof(AttentionArgs) + sizeof(Pattern));
 
 struct Plugin {
   const Backend* backend = nullptr;  // null: not usable, reason says why

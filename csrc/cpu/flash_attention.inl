@@ -356,7 +356,7 @@ LONGSPAN_INLINE int numQueriesOf(const Pattern& pattern) {
   return visit(pattern, [](const auto& p) { return p.seqLenQ; });
 }
 
-// Where the query tiles of a pattern leave rows out: zero, and −inf
+// Where the query tiles of a pattern leave rows out: zero, and the sink alone
 void clearRows(const AttentionArgs& args, Parallel& parallel) {
   const TensorView &out = args.out, &lse = args.lse;
   int64_t size = out.dtype == DType::Float32 ? 4 : 2;
@@ -367,7 +367,9 @@ void clearRows(const AttentionArgs& args, Parallel& parallel) {
     for (int64_t h = 0; h < out.shape[2]; ++h) {
       unsigned char* at = out.as<unsigned char>() + (base.out + q * out.strides[1] + h * out.strides[2]) * size;
       __builtin_memset(at, 0, size_t(out.shape[3] * size));
-      if (lse) lse.as<float>()[base.lse + h * lse.strides[1] + q * lse.strides[2]] = -__builtin_inff();
+      if (lse)
+        lse.as<float>()[base.lse + h * lse.strides[1] + q * lse.strides[2]] =
+            args.sinkLogits ? args.sinkLogits.as<float>()[h * args.sinkLogits.strides[0]] : -__builtin_inff();
     }
   });
 }

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { loadModel, type Model } from "../../lib/index.js";
 import { native } from "../../lib/binding.js";
-import { RecordedPass } from "../../lib/recorded-pass.js";
+import { RecordedPass } from "../../lib/model-recorded-pass.js";
 import { fixture, relativeError } from "../models/fixtures.js";
 
 const prompt = Array.from({ length: 40 }, (_, i) => (i * 37) % 200);

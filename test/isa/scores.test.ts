@@ -78,6 +78,27 @@ describeOnIsa(`scores on ${isa}`, () => {
       });
     }
 
+  it.each([
+    ["one branch", [8], [4]],
+    ["a sum that begins with one", [8, 32], [4, 8]],
+  ])("sink logits of queries that see nothing: %s", async (_, segments, rates) => {
+    const n = 64;
+    const make = (seed: number) => tensorOf(randomValues(random(seed), [1, n, 4, dim], "float32"), "float32");
+    const sinks = [1, 0, -1, 2];
+    const pattern = patterns.dilated({ segments, rates, causal: true });
+    const options = { pattern, sinkLogits: float(sinks, [4]), returnLse: true } as const;
+    const { out, lse } = flashAttention(make(1), make(2), make(3), options);
+    const [outs, lses] = [await read(out), await read(lse)];
+    const seen = (h: number, q: number) => rates.some((rate) => q % rate === h % rate); // a query's own key is seen
+    for (let h = 0; h < 4; h++)
+      for (let q = 0; q < n; q++) {
+        if (seen(h, q)) expect(lses[h * n + q]).toBeGreaterThan(sinks[h]!);
+        else expect(lses[h * n + q]).toBe(sinks[h]);
+        const row = outs.subarray((q * 4 + h) * dim, (q * 4 + h + 1) * dim);
+        expect(row.some((x) => x !== 0)).toBe(seen(h, q));
+      }
+  });
+
   it("all of it in a sum of parts, and over a cache", async () => {
     const n = 80;
     const factor = (q: number) => Math.fround(1 + q / n);
