@@ -37,7 +37,7 @@ function kernels(): string {
   const rows = names.map((name) => [
     `\`${name}\``,
     new RegExp(`(->|\\.)${name}\\(`).test(native) ? "C++ test" : "–",
-    new RegExp(`\\.${name} = `).test(cuda) ? "compiled, never run on a device" : "–",
+    new RegExp(`\\.${name} = `).test(cuda) ? "emulated, never run on a device" : "–",
   ]);
   return table(["kernel", "NEON", "CUDA"], rows);
 }
@@ -59,7 +59,7 @@ Ops beside attention, dtype of the first input:
 
 ${table(["op", "dtypes"], ops)}
 
-Kernels on other devices. NEON: the C++ tests of \`test/native\`, under qemu and by hand (\`scripts/arm64.sh\`); the lists above have not run there.
+Kernels on other devices. NEON: the C++ tests of \`test/native\`, under qemu and by hand (\`scripts/arm64.sh\`); the lists above have not run there. CUDA: the lists above run on an emulated device (\`npx vitest run --project cuda\`, docs/cuda.md); ops whose rows are missing here fall back to the CPU there.
 
 ${kernels()}
 `;
