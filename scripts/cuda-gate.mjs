@@ -16,6 +16,9 @@ const fastPaths = [
   /\btensorGemm</,
   /\bgemv<__nv_bfloat16, __nv_bfloat16,/,
 ];
+// Where spills are a fault. ptxas gives sm_100 and sm_120 the same kernels with up to 112 bytes of them; those run this
+// portable path at a fraction of what their own instructions could.
+const tuned = /^sm_(80|86|89|90a?)$/;
 const fatal = /\(?\b(C7508|C751[0-5])\b/;
 
 /** Every mangled name in the text becomes what C++ calls it. */
@@ -82,7 +85,9 @@ console.log(table(process.argv.includes("--all") ? functions : watched).join("\n
 
 const faults = [
   ...messages,
-  ...watched.filter(({ spills }) => spills > 0).map((f) => `${short(f.name)} spills ${f.spills} bytes on ${f.arch}`),
+  ...watched
+    .filter(({ spills, arch }) => spills > 0 && tuned.test(arch))
+    .map((f) => `${short(f.name)} spills ${f.spills} bytes on ${f.arch}`),
   ...fastPaths.filter((path) => !watched.some(({ name }) => path.test(name))).map((path) => `no kernel is ${path}`),
 ];
 console.log(

@@ -75,7 +75,7 @@ Device parseDevice(const std::string& name, const std::string& what) {
   const Plugin& plugin = cudaPlugin();
   if (!plugin.backend) unusable(what, name, plugin.reason);
   const int count = std::min(int(plugin.devices.size()), maxDevices);
-  if (device.index >= count) unusable(what, name, concat("there are ", count, " CUDA devices, numbered from 0"));
+  if (device.index >= count) unusable(what, name, concat("the last CUDA device is cuda:", count - 1));
   openDevice(what, device);
   return device;
 }
