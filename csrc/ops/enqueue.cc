@@ -1,7 +1,5 @@
 #include "enqueue.h"
 
-#include <algorithm>
-
 #include "../core/backends.h"
 #include "../core/settings.h"
 #include "ops.h"
@@ -41,16 +39,19 @@ namespace {
 // Where the op runs: where all its tensors are.
 Device deviceOf(const char* op, Needs needs, const std::vector<const Tensor*>& inputs,
                 const std::vector<Tensor*>& outputs, const std::vector<const Tensor*>& lists) {
-  std::vector<const Tensor*> all = inputs;
-  all.insert(all.end(), outputs.begin(), outputs.end());
-  auto elsewhere = std::find_if(all.begin(), all.end(), [](const Tensor* tensor) { return !tensor->device().isCpu(); });
-  const Device device = elsewhere == all.end() ? Device{} : (*elsewhere)->device();
+  Device device;
+  auto each = [&](const auto& f) {
+    for (const Tensor* input : inputs) f(input->device());
+    for (const Tensor* output : outputs) f(output->device());
+  };
+  each([&](const Device& one) { device = device.isCpu() ? one : device; });
   if (!device.isCpu() && !(needs && needs(cudaBackend()))) throw NoKernel(op, device);
-  for (const Tensor* tensor : all)
-    if (tensor->device() != device)
-      refuseDevice(op, device,
-                   concat("its tensors are on ", device.name(), " and on ", tensor->device().name(),
-                          "; move them to one device with .to()"));
+  each([&](const Device& one) {
+    if (one != device)
+      refuseDevice(
+          op, device,
+          concat("its tensors are on ", device.name(), " and on ", one.name(), "; move them to one device with .to()"));
+  });
   for (const Tensor* list : lists)
     if (!list->device().isCpu()) refuseDevice(op, list->device(), "its lists must be on the CPU; move them with .to()");
   return device;
