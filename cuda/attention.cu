@@ -232,7 +232,10 @@ void cutKeys(const AttentionArgs& args, const Cut& cut, AttentionLaunch& launch)
   bool gathers = false;  // then a tile of queries sees few keys
   forEachPattern(*args.pattern, [&](const Pattern& one) { gathers |= one.kind == Pattern::Kind::Buckets; });
   if (gathers) return;
-  const int64_t slots = launch.numSlots(), tiles = ceilDiv(launch.seqLenKV, cut.shape.tileKV * cut.shape.keyWarps);
+  // Of a cache by whole slabs: recorded or not, a call is cut in the same parts.
+  const int slab = KVCacheView::keysPerSlab;
+  const int numKeys = launch.isCached ? ceilDiv(launch.seqLenKV, slab) * slab : launch.seqLenKV;
+  const int64_t slots = launch.numSlots(), tiles = ceilDiv(numKeys, cut.shape.tileKV * cut.shape.keyWarps);
   const int64_t wanted = int64_t(numProcessors()) * (cut.fewRows ? 2 : 1), leastTiles = cut.fewRows ? 2 : 4;
   if (!cut.fewRows && slots * 5 > wanted * 4) return;
   const int64_t bytes = slots * cut.shape.rows() * (launch.dim + 2) * 4;

@@ -44,7 +44,7 @@ struct KeyRows {
 };
 
 struct AttentionLaunch {
-  static constexpr int slabsInside = 64;
+  static constexpr int slabsInside = 512;
   DeviceTensor q, out, lse, alibiSlopes, bias, sinkLogits, queryScale, distanceBias, expireSpans;
   KeyRows keys, values;
   Pattern pattern;

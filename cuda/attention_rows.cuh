@@ -28,7 +28,10 @@ __device__ __forceinline__ MergedRow<Dim> mergeParts(const AttentionLaunch& laun
   for (int i = 0; i < Dim / 32; ++i) row.out[i] = 0;
   for (int part = 0; part < parts.count; ++part)
     row.maximum = fmaxf(row.maximum, parts.states[part * parts.stateStride]);
-  if (row.maximum == -INFINITY) return row;
+  if (row.maximum == -INFINITY) {  // nothing was seen, or nothing but NaN
+    for (int part = 0; part < parts.count; ++part) row.sum += parts.states[part * parts.stateStride + 1];
+    return row;
+  }
   for (int part = 0; part < parts.count; ++part) {
     const float* state = parts.states + part * parts.stateStride;
     const float* out = parts.outs + int64_t(part) * parts.outStride;

@@ -59,8 +59,8 @@ __device__ __forceinline__ void loadKeyRows(T* tile, const AttentionBlock& block
 #pragma unroll 4
   for (int i = thread; i < TileKV * pieces; i += Threads) {
     const int row = i / pieces, column = i % pieces * Layout::piece;
-    copyAsync16(tile + Layout::at(row, column), first + row * step + column * sizeof(T),
-                row < keys.count && column < rows.dims);
+    const bool valid = row < keys.count && column < rows.dims;
+    copyAsync16(tile + Layout::at(row, column), valid ? first + row * step + column * sizeof(T) : first, valid);
   }
 }
 

@@ -46,7 +46,7 @@ __device__ Nearest nearestOf(const Hash& hash, const float* directions, int colu
     float sums[perThread] = {};
     for (int d = 0; d < hash.headDim; ++d) {
       const float x = rows[token * stride + d];
-      for (int i = 0; i < perThread; ++i) sums[i] += x * part[(group * perThread + i) * stride + d];
+      for (int i = 0; i < perThread; ++i) sums[i] = fmaf(x, part[(group * perThread + i) * stride + d], sums[i]);
     }
     for (int i = 0; i < perThread; ++i)
       if (group * perThread + i < count) nearest.add(sums[i], first + group * perThread + i);

@@ -17,8 +17,8 @@ cudaStream_t stream();
 int numProcessors();
 size_t maxSharedBytes();
 
-// Device memory until the end of the scope; kernels enqueued within it may use it. Null where there was too little: the
-// error is kept then, and the caller returns.
+// Device memory until the end of the scope; kernels enqueued within it may use it. False where there was too little:
+// the error is kept then, and the caller returns. Nothing is allocated for 0 bytes.
 class Scratch {
  public:
   explicit Scratch(size_t bytes);
@@ -29,10 +29,11 @@ class Scratch {
   T* as() const {
     return static_cast<T*>(data_);
   }
-  explicit operator bool() const { return data_ != nullptr; }
+  explicit operator bool() const { return isThere_; }
 
  private:
   void* data_ = nullptr;
+  bool isThere_ = true;
 };
 // Host memory to the device; `from` may be used again when it returns. And back: waits for all work before.
 bool copyToDevice(void* to, const void* from, size_t bytes);

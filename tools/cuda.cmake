@@ -26,11 +26,14 @@ endif()
 foreach(arch ${LONGSPAN_CUDA_ARCHS})
   if(KNOWN_ARCHS MATCHES "compute_${arch}(\n|$)" OR arch MATCHES "a$")
     list(APPEND GENCODE -gencode arch=compute_${arch},code=sm_${arch})
-    set(NEWEST ${arch})
   endif()
 endforeach()
-if(NEWEST MATCHES "^[0-9]+$")  # PTX for what comes after; an "a" architecture has no successor
-  list(APPEND GENCODE -gencode arch=compute_${NEWEST},code=compute_${NEWEST})
+# PTX of the oldest, for every GPU that none of the others is for; an "a" architecture has no successor.
+list(FILTER LONGSPAN_CUDA_ARCHS EXCLUDE REGEX "a$")
+list(SORT LONGSPAN_CUDA_ARCHS COMPARE NATURAL)
+if(LONGSPAN_CUDA_ARCHS)
+  list(GET LONGSPAN_CUDA_ARCHS 0 OLDEST)
+  list(APPEND GENCODE -gencode arch=compute_${OLDEST},code=compute_${OLDEST})
 endif()
 
 file(GLOB CUDA_SOURCES CONFIGURE_DEPENDS cuda/*.cu)
@@ -54,6 +57,7 @@ endforeach()
 add_custom_command(OUTPUT ${CUDA_PLUGIN}
   COMMAND ${CMAKE_COMMAND} -E make_directory ${LONGSPAN_OUTPUT}
   COMMAND ${NVCC} ${GENCODE} -cudart static -shared -Xlinker --exclude-libs,ALL -Xlinker --gc-sections
+          -Xlinker --version-script=${CMAKE_SOURCE_DIR}/cuda/exports.map
           -Xcompiler -static-libstdc++ ${CUDA_OBJECTS} -o ${CUDA_PLUGIN}
   DEPENDS ${CUDA_OBJECTS} COMMENT "longspan_cuda.so" VERBATIM)
 add_custom_target(longspan_cuda ALL DEPENDS ${CUDA_PLUGIN})

@@ -23,6 +23,9 @@ struct State {
 };
 State states[maxDevices];
 
+// Memory left to what we do not count: scratch of kernels, graphs, modules and stacks of the driver
+int64_t headroomOf(int64_t total) { return std::clamp<int64_t>(total / 32, int64_t(64) << 20, int64_t(1) << 30); }
+
 const DeviceCalls& calls() { return *cudaPlugin().calls; }
 
 [[noreturn]] void unusable(const std::string& what, const std::string& name, const std::string& reason) {
@@ -51,7 +54,7 @@ void openDevice(const std::string& what, const Device& device) {
       state.reason = calls().error(&outOfMemory);
       return;
     }
-    state.limit = int64_t(available);
+    state.limit = std::max<int64_t>(0, int64_t(available) - headroomOf(int64_t(total)));
     if (settings().cudaMemoryBytes > 0) state.limit = std::min(state.limit, settings().cudaMemoryBytes);
     state.isOpen = true;
   });
@@ -75,6 +78,8 @@ Device parseDevice(const std::string& name, const std::string& what) {
   const Plugin& plugin = cudaPlugin();
   if (!plugin.backend) unusable(what, name, plugin.reason);
   const int count = std::min(int(plugin.devices.size()), maxDevices);
+  if (device.index < count && !plugin.faults[size_t(device.index)].empty())
+    unusable(what, name, plugin.faults[size_t(device.index)]);
   if (device.index >= count) unusable(what, name, concat("the last CUDA device is cuda:", count - 1));
   openDevice(what, device);
   return device;
@@ -164,6 +169,7 @@ void synchroniseDevices() {
     if (states[index].isOpen) {
       DeviceScope scope(Device{index});
       calls().synchronise();
+      scope.check("idle");
     }
 }
 

@@ -3,6 +3,8 @@
 #include <dlfcn.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "settings.h"
 
 namespace longspan {
@@ -39,9 +41,13 @@ std::string open(Plugin& plugin) {
   if (count == 0) return error();
   for (int device = 0; device < count; ++device) {
     char text[256];
-    if (describe(device, text, sizeof text) != 0) return error();
-    plugin.devices.emplace_back(text);
+    const bool good = describe(device, text, sizeof text) == 0;
+    plugin.faults.emplace_back(good ? "" : error());
+    plugin.devices.emplace_back(good ? text : "not used: " + plugin.faults.back());
   }
+  const auto& faults = plugin.faults;
+  if (std::all_of(faults.begin(), faults.end(), [](const std::string& fault) { return !fault.empty(); }))
+    return faults[0];
   plugin.backend = backend();
   plugin.calls = calls();
   return "";

@@ -54,7 +54,8 @@ struct Plugin {
   const DeviceCalls* calls = nullptr;
   std::string file;
   std::string reason;
-  std::vector<std::string> devices;
+  std::vector<std::string> devices;  // what each is, or why it cannot be used
+  std::vector<std::string> faults;   // of each, "" where it can be used
 };
 
 const Plugin& cudaPlugin();  // opened at the first call, never closed

@@ -181,8 +181,16 @@ Napi::Value idle(const Napi::CallbackInfo& info) {
   settings();  // what it throws must come before a promise waits
   auto waiting = std::make_shared<Waiting>(info.Env());
   Stream::instance().whenReached(waiting->environment.get(), [waiting] {
-    synchroniseDevices();
-    settleLater(waiting, [](Napi::Env env) -> Napi::Value { return env.Undefined(); });
+    std::optional<Error> fault;  // of a kernel that ran by itself
+    try {
+      synchroniseDevices();
+    } catch (const Error& error) {
+      fault = error;
+    }
+    settleLater(waiting, [fault](Napi::Env env) -> Napi::Value {
+      if (fault) throw *fault;
+      return env.Undefined();
+    });
   });
   return waiting->deferred.Promise();
 }

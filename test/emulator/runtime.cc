@@ -159,6 +159,11 @@ cudaError_t cudaPeekAtLastError() { return lastError; }
   F(cudaErrorInvalidDevice, "invalid device ordinal")                                      \
   F(cudaErrorInvalidResourceHandle, "invalid resource handle")                             \
   F(cudaErrorNotReady, "device not ready")                                                 \
+  F(cudaErrorIllegalAddress, "an illegal memory access was encountered")                   \
+  F(cudaErrorLaunchTimeout, "the launch timed out and was terminated")                     \
+  F(cudaErrorAssert, "device-side assert triggered")                                       \
+  F(cudaErrorHardwareStackError, "hardware stack error")                                   \
+  F(cudaErrorMisalignedAddress, "misaligned address")                                      \
   F(cudaErrorLaunchOutOfResources, "too many resources requested for launch")              \
   F(cudaErrorLaunchFailure, "unspecified launch failure")                                  \
   F(cudaErrorNotSupported, "operation not supported")                                      \
@@ -372,6 +377,7 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
   release(executable);
   return cudaSuccess;
 }
+cudaError_t cudaDeviceGraphMemTrim(int) { return cudaSuccess; }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
   if (stream && stream->graph) return refuseInCapture(stream);
   for (const auto& node : executable->nodes)
