@@ -659,7 +659,7 @@ void runChosen() {
       for (int dim : {1, 20, 36, 80, 128, 256})
         for (int rows : {1, 70}) {
           const int keys = rows == 1 ? 1100 : 150;
-          Case c = make("coded cache", dtype, rows, keys, 2, 1, dim, Window{{rows, keys}, all, 0});
+          Case c = make("coded cache", dtype, rows, keys, 4, 2, dim, Window{{rows, keys}, all, 0});
           c.coding = coding, c.isCached = true;
           c.keySets = dim % 20 ? 1 : 2, c.keySet = rows == 1 ? 1 : 0;
           if (c.keySets == 1) c.keySet = 0, c.isRecorded = true;
