@@ -4,6 +4,7 @@
 
 #include "attention_rows.cuh"
 #include "cache.cuh"
+#include "cache_coding.cuh"
 #include "launch.cuh"
 #include "upload.h"
 
@@ -57,12 +58,15 @@ __global__ void __launch_bounds__(32 * endWarps)
   const int key = int(row % launch.seqLenKV), head = int(row / launch.seqLenKV % launch.numKVHeads);
   const int64_t batch = row / launch.seqLenKV / launch.numKVHeads;
   if (batch >= launch.batch) return;
+  block.kvHead = head;
   const KeyRows& keys = launch.keys;
   const int64_t begin = keys.origin + batch * keys.batchStride + head * keys.headStride;
   const unsigned char* from = rowAt(block, keys, begin, key);
+  const float scale = keys.coding == KVCoding::Plain ? 1 : scaleAt(block, keys, key);
   float squares = 0;
   for (int d = lane; d < launch.headDim; d += 32) {
-    const float x = loadFloat(from + d * keys.dimStride, keys.dtype, 0);
+    const float x = keys.coding == KVCoding::Plain ? loadFloat(from + d * keys.dimStride, keys.dtype, 0)
+                                                   : decodeOne(from[d], keys.coding) * scale;
     squares = fmaf(x, x, squares);
   }
   for (int apart = 16; apart > 0; apart /= 2) squares += __shfl_xor_sync(everyLane, squares, apart);
@@ -140,15 +144,17 @@ KeyRows rowsOf(const TensorView& view, DType dtype, bool inPieces) {
   rows.copies = view.dtype == dtype && inPieces && isInPieces(view);
   return rows;
 }
-KeyRows cachedRows(const KVCacheView& cache, DType dtype, int64_t origin, int64_t rowBytes, int dims) {
+KeyRows cachedRows(const KVCacheView& cache, DType dtype, int64_t origin, int64_t scales, int64_t rowBytes, int dims) {
   KeyRows rows{};
   rows.origin = origin;
   rows.rowStride = rowBytes;
   rows.headStride = rowBytes * KVCacheView::keysPerSlab;
   rows.dimStride = rows.elementBytes = cache.elementBytes();
   rows.dtype = cache.dtype;
-  rows.copies = cache.dtype == dtype && isAligned(rowBytes);
-  rows.dims = rows.copies ? int(rowBytes / cache.elementBytes()) : dims;  // pads are zero
+  rows.coding = cache.coding;
+  rows.scales = scales;
+  rows.copies = !cache.isCoded() && cache.dtype == dtype && isAligned(rowBytes);
+  rows.dims = rows.copies || cache.isCoded() ? int(rowBytes / cache.elementBytes()) : dims;  // pads are zero
   return rows;
 }
 
@@ -159,8 +165,11 @@ void describeKeys(const AttentionArgs& args, AttentionLaunch& launch) {
   if (launch.isCached) {
     launch.numKVHeads = cache.numKVHeads;
     launch.seqLenKV = int(cache.length);
-    launch.keys = cachedRows(cache, dtype, cacheKeysBegin(cache, cache.keySet), cacheKeyRowBytes(cache), cache.headDim);
-    launch.values = cachedRows(cache, dtype, cacheValuesBegin(cache), cacheValueRowBytes(cache), cache.valueDim);
+    const int set = cache.keySet;
+    launch.keys = cachedRows(cache, dtype, cacheKeysBegin(cache, set), cacheKeyScalesBegin(cache, set),
+                             cacheKeyRowBytes(cache), cache.headDim);
+    launch.values = cachedRows(cache, dtype, cacheValuesBegin(cache), cacheValueScalesBegin(cache),
+                               cacheValueRowBytes(cache), cache.valueDim);
     return;
   }
   launch.numKVHeads = int(args.k.shape[2]);

@@ -41,6 +41,8 @@ struct KeyRows {
   int dims;  // values of a row that are there
   DType dtype;
   bool copies;  // 16 bytes at a time, as they are
+  KVCoding coding;
+  int64_t scales;  // of coded rows: where those of head 0 begin in a slab
 };
 
 struct AttentionLaunch {

@@ -99,5 +99,12 @@ __device__ __forceinline__ const unsigned char* rowAt(const AttentionBlock& bloc
   }
   return rows.data + begin + key * rows.rowStride;
 }
+// The scale of a coded row of the block's KV head
+__device__ __forceinline__ float scaleAt(const AttentionBlock& block, const KeyRows& rows, int key) {
+  void* const* slabs = block.launch->slabs ? block.launch->slabs : block.launch->slabsOfCall;
+  const auto* slab = static_cast<const unsigned char*>(slabs[key / KVCacheView::keysPerSlab]);
+  return reinterpret_cast<const float*>(
+      slab + rows.scales)[block.kvHead * KVCacheView::keysPerSlab + key % KVCacheView::keysPerSlab];
+}
 
 }  // namespace longspan::cuda

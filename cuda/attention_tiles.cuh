@@ -1,6 +1,7 @@
 // Tiles of rows in shared memory: where an element lies, and how rows of q, k and v come there.
 #pragma once
 #include "attention_block.cuh"
+#include "cache_coding.cuh"
 #include "ptx.cuh"
 
 namespace longspan::cuda {
@@ -20,12 +21,64 @@ struct TileLayout {
   static constexpr size_t bytes(int rows) { return size_t(rows) * rowLength * sizeof(T); }
 };
 
+// 16 values of a coded row, from 16 bytes: column is a multiple of 16
+template <class T, int Dim, KVCoding coding>
+__device__ __forceinline__ void storeDecoded(T* tile, int row, int column, const uint4& codes, float scale) {
+  using Layout = TileLayout<T, Dim>;
+  constexpr int piece = Layout::piece;
+  struct alignas(16) Piece {
+    T values[piece];
+  };
+  const uint32_t words[4] = {codes.x, codes.y, codes.z, codes.w};
+#pragma unroll
+  for (int at = 0; at < 16; at += piece) {
+    Piece decoded;
+#pragma unroll
+    for (int n = 0; n < piece; ++n)
+      decoded.values[n] = fromFloat<T>(decodeOne<coding>(words[(at + n) / 4], n % 4) * scale);
+    *reinterpret_cast<Piece*>(tile + Layout::at(row, column + at)) = decoded;
+  }
+}
+
+// Coded rows of a cache, several loads of a thread under way at once
+template <class T, int Dim, int TileKV, int Threads>
+__device__ __noinline__ void loadCodedRows(T* tile, const AttentionBlock& block, const KeyRows& rows, int64_t begin,
+                                           const Rows& keys, int thread) {
+  constexpr int perRow = Dim / 16, count = TileKV * perRow, ahead = count >= 4 * Threads ? 4 : 2;
+#pragma unroll 1
+  for (int first = thread; first < count; first += ahead * Threads) {
+    uint4 codes[ahead];
+    float scales[ahead];
+#pragma unroll
+    for (int n = 0; n < ahead; ++n) {
+      const int i = first + n * Threads, row = i / perRow, column = i % perRow * 16;
+      codes[n] = make_uint4(0, 0, 0, 0);
+      scales[n] = 0;
+      if (i >= count || row >= keys.count || column >= rows.dims) continue;
+      const int key = keys[row];
+      codes[n] = *reinterpret_cast<const uint4*>(rowAt(block, rows, begin, key) + column);
+      scales[n] = scaleAt(block, rows, key);
+    }
+#pragma unroll
+    for (int n = 0; n < ahead; ++n) {
+      const int i = first + n * Threads, row = i / perRow, column = i % perRow * 16;
+      if (i >= count) continue;
+      if (rows.coding == KVCoding::Int8)
+        storeDecoded<T, Dim, KVCoding::Int8>(tile, row, column, codes[n], scales[n]);
+      else
+        storeDecoded<T, Dim, KVCoding::Float8>(tile, row, column, codes[n], scales[n]);
+    }
+  }
+}
+
 // Rows that are not one behind the other: element by element where they need be converted, or are of odd widths and
 // strides, else by copies
 template <class T, int Dim, int TileKV, int Threads>
 __device__ __noinline__ void loadScatteredRows(T* tile, const AttentionBlock& block, const KeyRows& rows, int64_t begin,
                                                const Rows& keys, int thread) {
   using Layout = TileLayout<T, Dim>;
+  if (rows.coding != KVCoding::Plain)
+    return loadCodedRows<T, Dim, TileKV, Threads>(tile, block, rows, begin, keys, thread);
   constexpr int values = 4, piece = Layout::piece;
   for (int i = thread; i < TileKV * (Dim / piece) && rows.copies; i += Threads) {
     const int row = i / (Dim / piece), column = i % (Dim / piece) * piece;

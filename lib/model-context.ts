@@ -41,7 +41,10 @@ export interface PrefillOptions {
 export interface ContextOptions extends ModelSettings {
   /** Most tokens it may hold; more is a ContextOverflowError. Without it the cache grows as memory allows. */
   contextSize?: number | undefined;
-  /** float32, or bfloat16 at half the memory. */
+  /**
+   * float32, or bfloat16 at half the memory. On a CUDA device also int8 or float8 (e4m3), at about a quarter: each key
+   * and each value of a head has a scale. On the CPU they are an UnsupportedError.
+   */
   kvDtype?: KVDType | "f32" | "bf16" | undefined;
   /**
    * For position schemes that depend on the length (dynamic, longrope, clex). "fixed", the default: the length is
@@ -56,12 +59,14 @@ export interface ContextOptions extends ModelSettings {
 
 export const contextOptionNames = ["contextSize", "kvDtype", "ropeScaling", "attention", "lengthPolicy", "overflow"];
 
-const kvDTypes: Record<string, KVDType> = {
+const kvDTypes = {
   float32: "float32",
   f32: "float32",
   bfloat16: "bfloat16",
   bf16: "bfloat16",
-};
+  int8: "int8",
+  float8: "float8",
+} as const satisfies Record<string, KVDType>;
 
 const limited = ({ window, pattern }: CacheAttentionOptions) => window !== undefined || pattern !== undefined;
 
@@ -92,7 +97,7 @@ export class ModelContext {
     this.contextSize = checkedNumber(op, "contextSize", options.contextSize, { integer: true, min: 1 });
     this.#lengthPolicy = checkedChoice(op, "lengthPolicy", options.lengthPolicy, ["fixed", "reprefill"]) ?? "fixed";
     checkedChoice(op, "overflow", options.overflow, ["error"]);
-    const kvDtype = checkedChoice(op, "kvDtype", options.kvDtype, ["float32", "f32", "bfloat16", "bf16"]);
+    const kvDtype = checkedChoice(op, "kvDtype", options.kvDtype, Object.keys(kvDTypes) as (keyof typeof kvDTypes)[]);
     const settings = {
       ropeScaling: options.ropeScaling === undefined ? modelSettings.ropeScaling : options.ropeScaling,
       attention: options.attention === undefined ? modelSettings.attention : options.attention,

@@ -1,5 +1,5 @@
 // A loaded model: weights, tokenizer, and what can be asked of them.
-import type { KVCache, KVDType } from "./cache/kv-cache.js";
+import { type KVCache, type KVDType, kvDTypes } from "./cache/kv-cache.js";
 import { DisposedError } from "./errors.js";
 import type { Tokenizer } from "./formats/tokenizer.js";
 import { Generation, type GenerateOptions, generateTokens } from "./generate.js";
@@ -114,10 +114,10 @@ export class Model {
     return context;
   }
 
-  /** A bare key/value cache for forward. */
+  /** A bare key/value cache for forward, in the dtype of the weights if none is given; see ContextOptions.kvDtype. */
   createCache(options: { kvDtype?: KVDType } = {}): KVCache {
     this.#requireAlive();
-    const kvDtype = checkedChoice("createCache", "kvDtype", options.kvDtype, ["float32", "bfloat16"]);
+    const kvDtype = checkedChoice("createCache", "kvDtype", options.kvDtype, kvDTypes);
     return this.#runner.createCache(this.#settings, kvDtype);
   }
 

@@ -149,7 +149,7 @@ export function concatenate(tensors: Tensor[], axis: number): Tensor;
 /** The tensor in dense row-major memory. */
 export function contiguous(tensor: Tensor): Tensor;
 /** An empty key/value cache that grows as keys are appended. */
-export function createKVCache(options?: { /** layers that keep keys and values */ numLayers?: number; /** key/value heads of a layer */ numKVHeads?: number; /** width of a key */ headDim?: number; /** width of a value; headDim if absent */ valueDim?: number; /** float32 or bfloat16 */ dtype?: string; /** where it is kept; LONGSPAN_DEVICE, else cpu, if absent */ device?: string; /** 1, or 2: the same keys turned in two ways, beside one set of values */ keySets?: number; }): KVCache;
+export function createKVCache(options?: { /** layers that keep keys and values */ numLayers?: number; /** key/value heads of a layer */ numKVHeads?: number; /** width of a key */ headDim?: number; /** width of a value; headDim if absent */ valueDim?: number; /** float32 or bfloat16; on a CUDA device also int8 or float8 (e4m3), with a scale for each row */ dtype?: string; /** where it is kept; LONGSPAN_DEVICE, else cpu, if absent */ device?: string; /** 1, or 2: the same keys turned in two ways, beside one set of values */ keySets?: number; }): KVCache;
 /** Appends k [1, seqLen, numKVHeads, headDim], v and, where there are two sets of keys, k2 to a layer. */
 export function cacheAppend(cache: KVCache, layer: number, k: Tensor, v: Tensor, k2?: Tensor | null): void;
 /** flashAttention of q [1, seqLenQ, numHeads, headDim] over a layer's keys. */

@@ -16,8 +16,10 @@ add_dependencies(native_tests emulated_cuda)
 target_sources(emulator_test PRIVATE ${EMULATOR_SOURCES})
 target_compile_definitions(emulator_test PRIVATE LONGSPAN_EMULATED_CUDA="$<TARGET_FILE:emulated_cuda>")
 add_dependencies(emulator_test emulated_cuda)
-target_compile_definitions(cuda_attention_test PRIVATE LONGSPAN_EMULATED_CUDA="$<TARGET_FILE:emulated_cuda>")
-add_dependencies(cuda_attention_test emulated_cuda)
+foreach(target cuda_attention_test cuda_cache_test)
+  target_compile_definitions(${target} PRIVATE LONGSPAN_EMULATED_CUDA="$<TARGET_FILE:emulated_cuda>")
+  add_dependencies(${target} emulated_cuda)
+endforeach()
 
 # Under ThreadSanitizer a switch of threads costs a hundred times more, and the kernels of a launch have one host thread:
 # only what hosts call from several is instrumented.

@@ -44,8 +44,9 @@ const char* longspanError();  // of the last failed call on this thread, "" if n
 
 namespace longspan {
 
-// A plugin of another build is refused: the sizes change when a row or an argument is added.
-inline constexpr uint64_t pluginVersion = (uint64_t(1) << 48) | (uint64_t(sizeof(Backend)) << 32) |
+// A plugin of another build is refused: the sizes change when a row or an argument is added; else the first number
+// does.
+inline constexpr uint64_t pluginVersion = (uint64_t(2) << 48) | (uint64_t(sizeof(Backend)) << 32) |
                                           (uint64_t(sizeof(DeviceCalls) + sizeof(RopeArgs)) << 16) |
                                           (sizeof(AttentionArgs) + sizeof(Pattern));
 

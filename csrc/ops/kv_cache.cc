@@ -24,6 +24,7 @@ LayerSnapshot snapshot(const KVCacheStorage& storage, const KVCacheStorage::Laye
   shot.slabs = layer.slabs;
   for (const auto& slab : layer.slabs) shot.addresses.push_back(slab.get());
   shot.view.dtype = storage.dtype;
+  shot.view.coding = storage.coding;
   shot.view.numKVHeads = int(storage.numKVHeads);
   shot.view.headDim = int(storage.headDim);
   shot.view.valueDim = int(storage.valueDim);
@@ -69,6 +70,27 @@ void requireSize(const char* op, const char* name, int64_t value, int64_t limit)
   if (value < 1 || value > limit) badArgument(op, name, concat(name, " must be in [1, ", limit, "], got ", value));
 }
 
+void setDType(const char* op, const std::string& name, KVCacheStorage& storage) {
+  storage.dtype = DType::Float32;
+  storage.coding = name == "int8" ? KVCoding::Int8 : name == "float8" ? KVCoding::Float8 : KVCoding::Plain;
+  if (storage.coding != KVCoding::Plain) {
+    if (!storage.device.isCpu()) return;
+    throw Error(Code::Unsupported, concat(op, ": a key/value cache in ", name,
+                                          " needs a CUDA device; on the CPU it is float32 or bfloat16"))
+        .with("feature", concat("a key/value cache in ", name, " on the CPU"))
+        .with("known", "float32, bfloat16");
+  }
+  if (name == "float32") return;
+  storage.dtype = DType::BFloat16;
+  if (name == "bfloat16") return;
+  const char* expected = "float32, bfloat16, int8 or float8";
+  throw Error(Code::DType, concat(op, ": dtype must be ", expected, ", got ", name))
+      .with("op", op)
+      .with("argument", "dtype")
+      .with("expected", expected)
+      .with("actual", name);
+}
+
 }  // namespace
 
 KVCache createKVCache(const KVCacheOptions& options) {
@@ -78,21 +100,14 @@ KVCache createKVCache(const KVCacheOptions& options) {
   requireSize(op, "headDim", options.headDim, 256);
   requireSize(op, "valueDim", options.valueDim.value_or(options.headDim), 256);
   requireSize(op, "keySets", options.keySets, 2);
-  DType dtype = parseDType(options.dtype, op);
-  if (dtype != DType::Float32 && dtype != DType::BFloat16)
-    throw Error(Code::DType, concat(op, ": dtype must be float32 or bfloat16, got ", options.dtype))
-        .with("op", op)
-        .with("argument", "dtype")
-        .with("expected", "float32 or bfloat16")
-        .with("actual", options.dtype);
   auto storage = std::make_shared<KVCacheStorage>();
-  storage->dtype = dtype;
+  storage->device = parseDevice(requireDevice(op, options.device), op);
+  setDType(op, options.dtype, *storage);
   storage->numKVHeads = options.numKVHeads;
   storage->headDim = options.headDim;
   storage->valueDim = options.valueDim.value_or(options.headDim);
   storage->keySets = int(options.keySets);
   storage->layers.resize(options.numLayers);
-  storage->device = parseDevice(requireDevice(op, options.device), op);
   for (auto& layer : storage->layers) layer.order = newOrder(*storage);
   return {storage};
 }

@@ -9,6 +9,7 @@ namespace longspan {
 
 struct KVCacheStorage {
   DType dtype;
+  KVCoding coding = KVCoding::Plain;
   int64_t numKVHeads, headDim, valueDim;
   int keySets = 1;
   Device device;

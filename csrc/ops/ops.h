@@ -292,7 +292,8 @@ struct KVCacheOptions {
       field("numKVHeads", &KVCacheOptions::numKVHeads, "key/value heads of a layer"),
       field("headDim", &KVCacheOptions::headDim, "width of a key"),
       field("valueDim", &KVCacheOptions::valueDim, "width of a value; headDim if absent"),
-      field("dtype", &KVCacheOptions::dtype, "float32 or bfloat16"),
+      field("dtype", &KVCacheOptions::dtype,
+            "float32 or bfloat16; on a CUDA device also int8 or float8 (e4m3), with a scale for each row"),
       field("device", &KVCacheOptions::device, "where it is kept; LONGSPAN_DEVICE, else cpu, if absent"),
       field("keySets", &KVCacheOptions::keySets, "1, or 2: the same keys turned in two ways, beside one set of values"),
   };

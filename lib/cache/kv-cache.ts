@@ -5,7 +5,9 @@ import { native, type KVCache as NativeKVCache, type Recording } from "../bindin
 import type { PatternSpec } from "../native.d.ts";
 import type { Tensor } from "../tensor.js";
 
-export type KVDType = "float32" | "bfloat16";
+/** int8 and float8 (e4m3) are for CUDA devices: a byte for each value, and a float32 scale for each row of a head. */
+export type KVDType = "float32" | "bfloat16" | "int8" | "float8";
+export const kvDTypes = ["float32", "bfloat16", "int8", "float8"] as const satisfies readonly KVDType[];
 
 export interface KVCacheShape {
   numLayers: number;

@@ -18,7 +18,7 @@ interface Options extends ModelOptions {
   seed?: number;
   stop?: string[];
   contextSize?: number;
-  kvDtype?: "float32" | "bfloat16";
+  kvDtype?: "float32" | "bfloat16" | "int8" | "float8";
   ropeScaling?: { rope_type: string; factor?: number };
   window?: number;
   sinks?: number;

@@ -118,10 +118,10 @@ program
     ),
   )
   .addOption(
-    new Option("--kv-dtype <dtype>", "keys and values; bfloat16 takes half the memory").choices([
-      "float32",
-      "bfloat16",
-    ]),
+    new Option(
+      "--kv-dtype <dtype>",
+      "keys and values; bfloat16 takes half the memory, int8 and float8 (on a CUDA device only) a quarter",
+    ).choices(["float32", "bfloat16", "int8", "float8"]),
   )
   .addOption(ropeScaling("all but none with a factor, as in yarn:4"))
   .addOption(window())

@@ -19,6 +19,7 @@ TYPES = {
     "int": c_int,
     "int64_t": c_int64,
     "DType": c_uint8,
+    "KVCoding": c_uint8,
     "Activation": c_uint8,
     "BinaryOp": c_uint8,
 }

@@ -159,7 +159,7 @@ describe("limits", () => {
       'unknown option "contextsize"; did you mean "contextSize"?',
     );
     await expect(context({ contextSize: 0 })).rejects.toThrow("expected an integer at least 1 for contextSize, got 0");
-    await expect(context({ kvDtype: "int8" })).rejects.toThrow(ArgumentError);
+    await expect(context({ kvDtype: "int4" })).rejects.toThrow(ArgumentError);
     await expect(context({ overflow: "shift" })).rejects.toThrow(ArgumentError);
     await expect(context({ ropeScaling: { rope_type: "spiral" } })).rejects.toThrow(UnsupportedError);
     await expect(context({ ropeScaling: { rope_type: "linear" } })).rejects.toThrow(

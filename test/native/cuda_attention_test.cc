@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "cache_coding.h"
 #include "check.h"
 #include "core/plugin.h"
 #include "cuda_attention_patterns.h"
@@ -130,6 +131,8 @@ struct Case {
   bool isPacked = false, isPaged = false, isCached = false, accumulates = false, returnsLse = true;
   int keySets = 1, keySet = 0, pageSize = 0;
   bool repeatsSlab = false;  // the cache is one slab again and again
+  KVCoding coding = KVCoding::Plain;
+  bool isRecorded = false;  // the keys before the call are counted on the device
   float scale = 0.125f, softcap = 0, selfScore = 0;
   bool alibi = false, sinks = false, queryScale = false, distanceBias = false, expires = false, normalises = false;
   std::string bias;  // which of b h q k it has
@@ -351,6 +354,7 @@ struct Run {
     cache.dtype = c.kvDType == DType::BFloat16 ? DType::BFloat16 : DType::Float32;
     cache.numKVHeads = c.numKVHeads, cache.headDim = c.headDim, cache.valueDim = c.valueDim;
     cache.keySets = c.keySets;
+    cache.coding = c.coding;
     cache.length = c.seqLenKV[0];
     for (int64_t i = 0; i < cache.numSlabs(cache.length); ++i) {
       if (c.repeatsSlab && i > 0) {
@@ -378,6 +382,10 @@ struct Run {
     }
     cache.keySet = c.keySet;
     args.k = args.v = {};
+    if (!c.isRecorded) return;
+    const int before = c.seqLenKV[0] - c.seqLenQ[0];
+    cache.lengthAt = static_cast<const int*>(memories.emplace_back(&before, sizeof before).data);
+    cache.length = int64_t(slabs.size()) * KVCacheView::keysPerSlab;
   }
   void setTerms() {
     args.scale = c.scale, args.softcap = c.softcap, args.selfScore = c.selfScore;
@@ -473,6 +481,16 @@ Inputs inputsOf(const Case& c) {
   return in;
 }
 
+// From here on the reference sees what a coded cache holds, as the tiles do.
+void code(const Case& c, Inputs& in) {
+  if (c.coding == KVCoding::Plain) return;
+  for (auto [rows, dim] : {std::pair{&in.k[0], c.headDim}, {&in.v[0], c.valueDim}})
+    for (size_t row = 0; row < rows->size(); row += size_t(dim)) {
+      const test::CodedRow coded = test::codedRow(&(*rows)[row], dim, c.coding);
+      for (size_t d = 0; d < size_t(dim); ++d) (*rows)[row + d] = roundTo(coded.value(d, c.coding), c.dtype);
+    }
+}
+
 void compare(const Case& c, const Run& run, const std::vector<Output>& outputs, const Tensor& out, const Tensor& lse) {
   double error = 0, lseError = 0, naive = 0, largest = 0, spread = 0;
   for (const Output& o : outputs) {
@@ -499,8 +517,9 @@ void compare(const Case& c, const Run& run, const std::vector<Output>& outputs, 
 
 void runCase(const Case& c) {
   memories.clear();
-  const Inputs in = inputsOf(c);
+  Inputs in = inputsOf(c);
   Run run(c, in);
+  code(c, in);
   std::vector<Output> outputs = outputsOf(c);
   auto [out, lse] = run.results();
   if (c.accumulates)
@@ -579,7 +598,8 @@ Case drawCase(Pattern::Kind kind, int number, Lists& lists) {
   setLengths(c, kind, !sequences);
   if (!sequences && !buckets && c.batch == 1 && c.seqLenKV[0] > 0 && chance(0.4)) {
     c.isCached = true;
-    if (c.kvDType == DType::Float16) c.kvDType = c.dtype = DType::Float32;
+    c.coding = oneOf({KVCoding::Plain, KVCoding::Int8, KVCoding::Float8});
+    if (c.kvDType == DType::Float16 && c.coding == KVCoding::Plain) c.kvDType = c.dtype = DType::Float32;
     c.keySets = chance(0.3) ? 2 : 1;
     c.keySet = c.keySets == 2 ? pick(0, 1) : 0;
   }
@@ -602,9 +622,12 @@ Case drawCase(Pattern::Kind kind, int number, Lists& lists) {
   c.name = std::string(walkOf(c.patterns[0]).name) + " " + std::to_string(number) + " " + nameOf(c.dtype) + "/" +
            nameOf(c.kvDType) + " " + std::to_string(c.seqLenQ[0]) + " of " + std::to_string(c.seqLenKV[0]) + " heads " +
            std::to_string(c.numHeads) + "/" + std::to_string(c.numKVHeads) + " dims " + std::to_string(c.headDim) +
-           "/" + std::to_string(c.valueDim) + (c.isCached ? " cached" : "") + (c.isPacked ? " packed" : "") +
-           (c.isPaged ? " paged" : "") + (perHead ? " per head" : "") + (c.accumulates ? " accumulates" : "") +
-           (c.layout ? " layout " + std::to_string(c.layout) : "");
+           "/" + std::to_string(c.valueDim) + (c.isCached ? " cached" : "") +
+           (c.coding == KVCoding::Plain  ? ""
+            : c.coding == KVCoding::Int8 ? " int8"
+                                         : " float8") +
+           (c.isPacked ? " packed" : "") + (c.isPaged ? " paged" : "") + (perHead ? " per head" : "") +
+           (c.accumulates ? " accumulates" : "") + (c.layout ? " layout " + std::to_string(c.layout) : "");
   return c;
 }
 
@@ -631,6 +654,19 @@ void runChosen() {
     runCase(large);
     runCase(make("window, split", dtype, 3, 3000, 2, 1, 32, Sinks{{3, 3000}, 4, 700, 0}));
   }
+  for (KVCoding coding : {KVCoding::Int8, KVCoding::Float8})
+    for (DType dtype : {DType::Float32, DType::Float16, DType::BFloat16})
+      for (int dim : {1, 20, 36, 80, 128, 256})
+        for (int rows : {1, 70}) {
+          const int keys = rows == 1 ? 1100 : 150;
+          Case c = make("coded cache", dtype, rows, keys, 4, 2, dim, Window{{rows, keys}, all, 0});
+          c.coding = coding, c.isCached = true;
+          c.keySets = dim % 20 ? 1 : 2, c.keySet = rows == 1 ? 1 : 0;
+          if (c.keySets == 1) c.keySet = 0, c.isRecorded = true;
+          c.name += std::string(coding == KVCoding::Int8 ? ", int8, " : ", float8, ") + nameOf(dtype) + ", rows " +
+                    std::to_string(rows) + ", dim " + std::to_string(dim);
+          runCase(c);
+        }
   Case many = make("a cache of many slabs", DType::BFloat16, 2, 66000, 2, 1, 8, Sinks{{2, 66000}, 70, 1200, 0});
   many.isCached = many.repeatsSlab = true;
   runCase(many);
