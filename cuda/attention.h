@@ -74,7 +74,7 @@ struct AttentionLaunch {
   LONGSPAN_HD int numUnits() const { return batch * numKVHeads * headChunks; }
   LONGSPAN_HD int64_t numSlots() const { return int64_t(numUnits()) * numTiles; }
 };
-static_assert(sizeof(AttentionLaunch) <= 4096, "the parameters of a launch");
+static_assert(sizeof(AttentionLaunch) <= 32764, "the parameters of a launch since CUDA 12.1");
 
 // The kernel of tiles for T, in attention_*.cu
 bool attendFloat(const AttentionLaunch& description, bool fewRows);
