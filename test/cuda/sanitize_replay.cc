@@ -84,7 +84,7 @@ class Decoding {
     });
     judge(position);
   }
-  void record(int position) {
+  bool record(int position) {
     Parallel parallel;
     const int* lengthAt = static_cast<const int*>(step_.data()) + 1;
     calls->clearError();
@@ -94,7 +94,8 @@ class Decoding {
     attend(room_, window({1, room_, numHeads, 1, headDim}, before_), lengthAt, parallel);
     graph_ = calls->endCapture();
     int ignored;
-    require(graph_ && calls->error(&ignored)[0] == '\0', name_);
+    const char* error = calls->error(&ignored);
+    return check(graph_ && error[0] == '\0', "%s: %s", name_, error);
   }
   void replay(int position) {
     take(position);
@@ -176,9 +177,9 @@ void decode(const char* name, int numSlabs, int before) {
   Decoding decoding(name, numSlabs, before);
   decoding.fill(first);
   decoding.plain(first);
-  decoding.record(first + 1);
+  const bool recorded = decoding.record(first + 1);
   transfer();
-  for (int i = 1; i <= runs; ++i) decoding.replay(first + i);
+  for (int i = 1; recorded && i <= runs; ++i) decoding.replay(first + i);
 }
 
 }  // namespace
