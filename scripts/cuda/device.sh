@@ -43,7 +43,7 @@ capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -1 
 arch=$capability
 ((capability == 90)) && arch=90a
 mkdir -p "$built" && rm -f "$built/sanitize"
-g++ -std=c++20 -O2 -pthread test/cuda/sanitize*.cc -ldl -o "$built/sanitize" > "$OUT/sanitize-build.log" 2>&1 &
+g++ -std=c++20 -O2 -pthread -Icsrc test/cuda/sanitize*.cc -ldl -o "$built/sanitize" > "$OUT/sanitize-build.log" 2>&1 &
 cases=$!
 phase 200 build scripts/cuda/build.sh "$built" "$arch" || { echo "== 1 phase failed"; exit 1; }
 cp "$built"/*.log "$OUT" 2> /dev/null

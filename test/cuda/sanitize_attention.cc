@@ -1,7 +1,7 @@
 // Attention: dtypes, widths, few and many queries, layouts, keys in parts, sums of calls.
 #include "sanitize_attention.h"
 
-#include "../native/check.h"
+#include "../native/cache_coding.h"
 
 namespace longspan::sanitize {
 namespace {
@@ -107,8 +107,20 @@ void pages() {
   compare("pages of 16, bf16, d128", out, expected);
 }
 
+// As a cache holds them, and its tiles
+Values coded(const Values& rows, DType dtype, const Sizes& s, KVCoding coding) {
+  std::vector<double> held = rows.values;
+  for (size_t at = 0; coding != KVCoding::Plain && at < held.size(); at += size_t(s.headDim)) {
+    const std::vector<float> row(held.begin() + int64_t(at), held.begin() + int64_t(at) + s.headDim);
+    const test::CodedRow codes = test::codedRow(row.data(), s.headDim, coding);
+    for (int d = 0; d < s.headDim; ++d) held[at + size_t(d)] = codes.value(size_t(d), coding);
+  }
+  return {dtype, {1, s.seqLenKV, s.numKVHeads, s.headDim}, held};
+}
+
 // Of two sets of keys the second is read
-void cache(const char* name, DType dtype, DType cacheDType, const Sizes& s, int keySets) {
+void cache(const char* name, DType dtype, DType cacheDType, const Sizes& s, int keySets,
+           KVCoding coding = KVCoding::Plain) {
   Values q(dtype, {1, s.seqLenQ, s.numHeads, s.headDim}, 1),
       k(DType::BFloat16, {1, s.seqLenKV, s.numKVHeads, s.headDim}, 2),
       k2(DType::BFloat16, {1, s.seqLenKV, s.numKVHeads, s.headDim}, 4),
@@ -116,7 +128,7 @@ void cache(const char* name, DType dtype, DType cacheDType, const Sizes& s, int 
       out(dtype, {1, s.seqLenQ, s.numHeads, s.headDim}, 0);
   KVCacheView shape;
   shape.dtype = cacheDType, shape.numKVHeads = s.numKVHeads, shape.headDim = shape.valueDim = s.headDim;
-  shape.length = s.seqLenKV, shape.keySets = keySets;
+  shape.length = s.seqLenKV, shape.keySets = keySets, shape.coding = coding;
   Slabs slabs(shape, int(shape.numSlabs(s.seqLenKV)));
   const Window kind = window(s, Window::unbounded);
   const Pattern pattern(kind);
@@ -127,7 +139,8 @@ void cache(const char* name, DType dtype, DType cacheDType, const Sizes& s, int 
     table->cacheAppend({slabs.view, 0, k.view(), v.view(), k2.view()}, parallel);
     table->attention(args, parallel);
   });
-  compare(name, out, reference(s, kind, q, keySets > 1 ? k2 : k, v));
+  const Values keys = coded(keySets > 1 ? k2 : k, dtype, s, coding), values = coded(v, dtype, s, coding);
+  compare(name, out, reference(s, kind, q, keys, values));
 }
 
 // Near and far keys apart: added to what is there, and merged
@@ -182,6 +195,9 @@ void attentionCases() {
   cache("bf16 cache, f32 queries, d64", f32, bf16, {3, 100, 2, 1, 64}, 1);
   cache("f32 cache, bf16 queries, d64", bf16, f32, {3, 100, 2, 1, 64}, 1);
   cache("f32 cache of two slabs, f32, d96", f32, f32, {1, 1100, 1, 1, 96}, 1);
+  cache("int8 cache, bf16, d128", bf16, bf16, {1, 205, 4, 2, 128}, 1, KVCoding::Int8);
+  cache("float8 cache of two sets of keys, f16, d64", f16, bf16, {33, 70, 2, 2, 64}, 2, KVCoding::Float8);
+  cache("float8 cache, f32 queries, d36", f32, bf16, {3, 100, 2, 1, 36}, 1, KVCoding::Float8);
   sums();
 }
 
