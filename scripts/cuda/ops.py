@@ -239,7 +239,10 @@ def matmul_job(plugin, rows, columns, depth, dtypes, activation, epilogue, seed)
     ref = x.double() @ weight.double().t()
     ref = activated(ref + bias.double() if epilogue else ref, activation)
     ref = ref + residual.double() if epilogue else ref
-    return compare(out.tensor, ref, out_dtype, faults, 3.0 if out_dtype == "f32" else 1.0)
+    bound = 3.0 if out_dtype == "f32" else 1.0
+    if dtypes == ("bf16", "bf16", "f32") and rows > 8:  # tensor cores cut off when they add
+        bound = max(bound, 1 + depth / 256)
+    return compare(out.tensor, ref, out_dtype, faults, bound)
 
 
 def matmul_jobs(plugin, quick):

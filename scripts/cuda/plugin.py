@@ -1,5 +1,6 @@
 """longspan_cuda.so for Python: the structs of csrc/core/backend.h, read from there, and its calls (cuda/abi.h)."""
 
+import contextlib
 import ctypes
 import pathlib
 import re
@@ -160,7 +161,7 @@ class Pattern:
 
 class Plugin:
     def __init__(self, path, emulated):
-        self.emulated = emulated
+        self.emulated, self.failed = emulated, None
         self.device = "cpu" if emulated else "cuda"
         self.library = library = ctypes.CDLL(str(path))
         library.longspanError.restype = c_char_p
@@ -218,9 +219,22 @@ class Plugin:
             raise KernelError(f"{row}: {self.library.longspanError().decode()}")
 
     def caller(self, row, arguments):
-        """The same call without Python's share, for benches."""
+        """The same call with little of Python's share, for benches. A failed call counts: see timed()."""
         call, name, address = self.library.longspanCall, row.encode(), ctypes.byref(arguments)
-        return lambda: call(name, address)
+
+        def counted():
+            if call(name, address):
+                self.failed = f"{row}: {self.library.longspanError().decode()}"
+
+        return counted
+
+    @contextlib.contextmanager
+    def timed(self):
+        """Around a timed loop: a call in it that failed took no time worth telling."""
+        self.failed = None
+        yield
+        if self.failed:
+            raise RuntimeError(f"in the timed loop, {self.failed}")
 
     def synchronise(self):
         if self.calls.synchronise():

@@ -29,8 +29,11 @@ def events(calls, count):
 
 def median(plugin, calls):
     """Microseconds of one of the calls, which are taken in turn; how many runs; microseconds of the host for one."""
-    if plugin.emulated:
-        return host_median(calls)
+    with plugin.timed():
+        return host_median(calls) if plugin.emulated else device_median(calls)
+
+
+def device_median(calls):
     for _ in range(2):
         for call in calls:
             call()
