@@ -18,7 +18,7 @@ function node(...args) {
 function build() {
   if (!process.env.LONGSPAN_BINARY) {
     if (node("scripts/build-native.mjs") !== 0) return false;
-    const emulated = ["--build", join(root, "build", "cmake"), "--target", "emulated_cuda"];
+    const emulated = ["--build", join(root, "build", "cmake"), "--parallel", "--target", "emulated_cuda"];
     if (spawnSync("cmake", emulated, { stdio: "inherit" }).status !== 0) return false;
   }
   return node("scripts/build-ts.mjs") === 0;
