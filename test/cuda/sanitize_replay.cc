@@ -20,15 +20,23 @@ class Neighbour {
       : thread_([this] {
           if (calls->use(0) != 0) fault_ = "use";
           while (!stop_.load() && fault_.empty()) turn();
-        }) {}
+          ended_ = true;
+        }) {
+    await();
+  }
   ~Neighbour() {
     stop_ = true;
     thread_.join();
     check(fault_.empty(), "memory calls beside a graph: %s", fault_.c_str());
-    check(turns_ > 0, "memory calls beside a graph: none was made");
   }
   Neighbour(const Neighbour&) = delete;
   Neighbour& operator=(const Neighbour&) = delete;
+
+  // Until it has done something more
+  void await() const {
+    for (const int seen = turns_; turns_ == seen && !ended_;)
+      std::this_thread::sleep_for(std::chrono::microseconds(100));
+  }
 
  private:
   void turn() {
@@ -43,9 +51,9 @@ class Neighbour {
     ++turns_;
     std::this_thread::sleep_for(std::chrono::microseconds(200));
   }
-  std::atomic<bool> stop_{false};
+  std::atomic<bool> stop_{false}, ended_{false};
+  std::atomic<int> turns_{0};
   std::string fault_;
-  int turns_ = 0;
   std::thread thread_;  // the last: it uses the others
 };
 
@@ -178,6 +186,7 @@ void decode(const char* name, int numSlabs, int before) {
   decoding.fill(first);
   decoding.plain(first);
   const bool recorded = decoding.record(first + 1);
+  neighbour.await();  // the end of the capture lets it go on
   transfer();
   for (int i = 1; recorded && i <= runs; ++i) decoding.replay(first + i);
 }
