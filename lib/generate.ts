@@ -6,7 +6,7 @@ import type { Tokenizer } from "./formats/tokenizer.js";
 import type { ModelContext, Prompt } from "./model-context.js";
 import type { DecoderConfig } from "./models/index.js";
 import { checkedNumber, checkedOptions, checkedSignal, wrongArgument } from "./options.js";
-import { Sampler, type SamplingOptions, samplingOptionNames } from "./sampling.js";
+import { type Choice, Sampler, type SamplingOptions, samplingOptionNames } from "./sampling.js";
 
 export interface GenerateOptions extends SamplingOptions {
   /** Most tokens to generate; 256 if absent. It ends earlier at an end-of-text token or a stop string. */
@@ -138,6 +138,18 @@ function checkedStops(stop: unknown): string[] {
   return stops;
 }
 
+/** On a device the likeliest tokens are found there, where they are all that the choice needs. */
+async function chooseNext(
+  context: ModelContext,
+  sampler: Sampler,
+  vocabSize: number,
+  signal: AbortSignal | undefined,
+): Promise<Choice> {
+  const count = context.device === "cpu" ? undefined : sampler.likeliestNeeded(vocabSize);
+  if (count === undefined) return sampler.choose(await context.nextLogits(signal), context.tokens);
+  return sampler.chooseAmong(await context.nextLikeliest(count, signal));
+}
+
 /** Checks the options at the call; tokens are made as the source is asked for them. */
 export function generateTokens(
   context: ModelContext,
@@ -178,7 +190,7 @@ export function generateTokens(
       const { tokenId, logprob } = await context.exclusive(async () => {
         signal?.throwIfAborted();
         context.requireRoom(1);
-        const choice = sampler.choose(await context.nextLogits(signal), context.tokens);
+        const choice = await chooseNext(context, sampler, config.vocabSize, signal);
         context.push(choice.tokenId);
         return choice;
       });

@@ -18,6 +18,8 @@ import {
 } from "./options.js";
 import { native } from "./binding.js";
 import { sameRotary } from "./positions/index.js";
+import type { Likeliest } from "./sampling.js";
+import { likeliest } from "./sampling-on-device.js";
 import { scope, type Tensor } from "./tensor.js";
 
 /** Text, token ids, or the path of a UTF-8 text file. */
@@ -119,6 +121,9 @@ export class ModelContext {
   get tokens(): readonly number[] {
     return this.#tokens;
   }
+  get device(): string {
+    return this.#runner.device;
+  }
 
   /** Reads a prompt behind what was read before; special tokens are added at the beginning only. */
   async prefill(prompt: Prompt, options?: PrefillOptions): Promise<{ promptTokens: number }> {
@@ -210,8 +215,16 @@ export class ModelContext {
 
   /** Within a step: the logits behind the last token. */
   async nextLogits(signal?: AbortSignal | undefined): Promise<Float32Array> {
+    const logits = await this.#next(signal);
+    return (await logits.data({ ...(signal && { signal }) })) as Float32Array;
+  }
+  /** Within a step: of those logits the `count` largest, found on the model's device. */
+  async nextLikeliest(count: number, signal?: AbortSignal | undefined): Promise<Likeliest> {
+    return likeliest(await this.#next(signal), count, signal);
+  }
+  async #next(signal: AbortSignal | undefined): Promise<Tensor> {
     if (this.cache.length < this.#tokens.length || !this.#logits) await this.extend([], undefined, signal);
-    return (await this.#logits!.data({ ...(signal && { signal }) })) as Float32Array;
+    return this.#logits!;
   }
 
   /** Model.forward behind this context: `compute` runs `added` with the context's settings. */

@@ -26,6 +26,20 @@ export interface Choice {
   logprob: number;
 }
 
+/** The largest logits of a position: all that some choices need. */
+export interface Likeliest {
+  /** Largest logit first, of equals the lower id. */
+  ids: ArrayLike<number>;
+  /** Their logits, less any constant. */
+  logits: ArrayLike<number>;
+  /** −log of the probability of the first. */
+  nll: number;
+}
+
+const mostLikeliest = 256; // as many as a device finds in one go
+
+type WeightOf = (index: number) => number;
+
 /** Indices of the k largest, largest first; of equals the first. */
 export function largest(values: Float32Array, k: number): number[] {
   const heap: number[] = []; // the smallest kept is at the root
@@ -73,12 +87,27 @@ export class Sampler {
     this.#random = randomNumbers(seed);
   }
 
+  /** How many of the likeliest tokens `chooseAmong` needs; undefined: only `choose`, from all logits, will do. */
+  likeliestNeeded(vocabSize: number): number | undefined {
+    const { temperature, topK, repetitionPenalty } = this.#options;
+    const count = temperature === 0 ? 1 : topK;
+    return repetitionPenalty === 1 && count <= mostLikeliest && count < vocabSize ? count : undefined;
+  }
+
   /** One token from the logits of a position; `history` is what the repetition penalty looks at. */
   choose(logits: Float32Array, history: Iterable<number>): Choice {
-    const logTotal = logSumExp(logits);
-    if (Number.isNaN(logTotal)) wrongArgument("generate", "logits", "finite logits from the model", Number.NaN);
+    const logTotal = requireFinite(logSumExp(logits));
     const tokenId = this.#pick(this.#penalised(logits, history));
     return { tokenId, logprob: logits[tokenId]! - logTotal };
+  }
+
+  /** What `choose` gives, from as many of the likeliest as `likeliestNeeded` says. */
+  chooseAmong({ ids, logits, nll }: Likeliest): Choice {
+    requireFinite(nll);
+    const weightOf = this.#weights(logits, 0);
+    const sorted = Array.from(ids, (_, place) => place);
+    const place = this.#options.temperature === 0 ? 0 : this.#draw(this.#mostLikely(sorted, weightOf), weightOf);
+    return { tokenId: ids[place]!, logprob: logits[place]! - logits[0]! - nll };
   }
 
   #penalised(logits: Float32Array, history: Iterable<number>): Float32Array {
@@ -90,46 +119,65 @@ export class Sampler {
   }
 
   #pick(logits: Float32Array): number {
-    const { temperature, topK, topP, minP } = this.#options;
     const best = largest(logits, 1)[0]!;
-    if (temperature === 0) return best;
-    const weightOf = (id: number) => Math.exp((logits[id]! - logits[best]!) / temperature);
-    const candidates = this.#candidates(logits, weightOf, topK, topP).filter((id) => weightOf(id) >= minP);
-    let left = this.#random() * candidates.reduce((total, id) => total + weightOf(id), 0);
-    for (const id of candidates) {
-      left -= weightOf(id);
-      if (left < 0) return id;
-    }
-    return candidates.at(-1)!;
+    if (this.#options.temperature === 0) return best;
+    const weightOf = this.#weights(logits, best);
+    return this.#draw(this.#candidates(logits, weightOf), weightOf);
   }
 
-  #candidates(logits: Float32Array, weightOf: (id: number) => number, topK: number, topP: number): number[] {
+  /** Probabilities at this temperature, over that of `best`. */
+  #weights(logits: ArrayLike<number>, best: number): WeightOf {
+    const { temperature } = this.#options;
+    return (index) => Math.exp((logits[index]! - logits[best]!) / temperature);
+  }
+
+  #candidates(logits: Float32Array, weightOf: WeightOf): number[] {
+    const { topK, topP } = this.#options;
     const n = logits.length;
-    if (topK >= n && topP === 1) return Array.from(logits.keys());
-    let candidates: number[];
-    if (topK < n) candidates = largest(logits, topK);
-    else {
-      // Whatever lies below this share cannot be among the fewest tokens that reach topP.
-      const weights = Float64Array.from(logits.keys(), weightOf);
-      const total = weights.reduce((a, b) => a + b, 0);
-      const least = ((1 - topP) / Math.max(1, n - 1)) * total;
-      const kept = [...weights.keys()].filter((id) => weights[id]! >= least);
-      candidates = kept.sort((a, b) => weights[b]! - weights[a]! || a - b);
-      if (topP < 1) return fewest(candidates, weightOf, topP * total);
+    if (topK < n) return this.#mostLikely(largest(logits, topK), weightOf);
+    if (topP === 1) return Array.from(logits.keys());
+    // Whatever lies below this share cannot be among the fewest tokens that reach topP.
+    const weights = Float64Array.from(logits.keys(), weightOf);
+    const total = weights.reduce((a, b) => a + b, 0);
+    const least = ((1 - topP) / Math.max(1, n - 1)) * total;
+    const kept = [...weights.keys()].filter((id) => weights[id]! >= least);
+    const sorted = kept.sort((a, b) => weights[b]! - weights[a]! || a - b);
+    return fewest(sorted, weightOf, topP * total);
+  }
+
+  /** Those of the topK, likeliest first, that topP leaves. */
+  #mostLikely(sorted: number[], weightOf: WeightOf): number[] {
+    const { topP } = this.#options;
+    const total = sorted.reduce((sum, index) => sum + weightOf(index), 0);
+    return topP < 1 ? fewest(sorted, weightOf, topP * total) : sorted;
+  }
+
+  /** One of those that minP leaves. */
+  #draw(candidates: number[], weightOf: WeightOf): number {
+    const kept = candidates.filter((index) => weightOf(index) >= this.#options.minP);
+    let left = this.#random() * kept.reduce((total, index) => total + weightOf(index), 0);
+    for (const index of kept) {
+      left -= weightOf(index);
+      if (left < 0) return index;
     }
-    const total = candidates.reduce((sum, id) => sum + weightOf(id), 0);
-    return topP < 1 ? fewest(candidates, weightOf, topP * total) : candidates;
+    return kept.at(-1)!;
   }
 }
 
 /** The beginning of `sorted` whose weights reach `goal`; at least one. */
-function fewest(sorted: number[], weightOf: (id: number) => number, goal: number): number[] {
+function fewest(sorted: number[], weightOf: WeightOf, goal: number): number[] {
   let sum = 0;
   const end = sorted.findIndex((id) => {
     sum += weightOf(id);
     return sum >= goal;
   });
   return end < 0 ? sorted : sorted.slice(0, end + 1);
+}
+
+/** What is summed over all logits is NaN where one is NaN or +∞. */
+function requireFinite(value: number): number {
+  if (Number.isNaN(value)) wrongArgument("generate", "logits", "finite logits from the model", Number.NaN);
+  return value;
 }
 
 function logSumExp(values: Float32Array): number {
