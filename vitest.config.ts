@@ -22,6 +22,8 @@ const left = slow ? wholeModels.map((name) => `test/${name}.test.ts`) : [];
 export default defineConfig({
   test: {
     pool: "forks",
+    // Times mean nothing under a sanitizer: two files at once, where vitest takes one on two processors.
+    ...(slow && { maxWorkers: 2 }),
     testTimeout: slow ? 600_000 : 60_000,
     hookTimeout: slow ? 600_000 : 60_000,
     projects: [
