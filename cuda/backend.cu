@@ -47,7 +47,7 @@ struct Staging {
 
 struct Device {
   cudaStream_t stream = nullptr;
-  int processors = 0, sharedBytes = 0;
+  int processors = 0;
   Staging<2, stagingBytes> staging;
   Staging<numSlots, slotBytes> slots;  // for lists, so that many calls may be under way
   std::mutex memory;                   // memory calls of other threads and captures exclude each other
@@ -68,8 +68,6 @@ bool prepare(Device& device, int index) {
   cudaMemPool_t pool;
   uint64_t keep = UINT64_MAX;  // freed memory stays with us: the next allocation is then quick
   return succeeded(cudaDeviceGetAttribute(&device.processors, cudaDevAttrMultiProcessorCount, index), "a device") &&
-         succeeded(cudaDeviceGetAttribute(&device.sharedBytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, index),
-                   "a device") &&
          succeeded(cudaDeviceGetDefaultMemPool(&pool, index), "the memory pool of a device") &&
          succeeded(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep), "the pool of a device") &&
          device.staging.prepare() && device.slots.prepare() &&
@@ -245,7 +243,6 @@ bool succeeded(cudaError_t status, const char* what) {
 
 cudaStream_t stream() { return used().stream; }
 int numProcessors() { return used().processors; }
-size_t maxSharedBytes() { return size_t(used().sharedBytes); }
 
 Scratch::Scratch(size_t bytes) {
   if (bytes == 0 || succeeded(cudaMallocAsync(&data_, bytes, stream()), "scratch memory of a kernel")) return;

@@ -13,9 +13,8 @@ void keepError(const char* text);
 
 // All work of a device runs on one stream, in the order of the calls.
 cudaStream_t stream();
-// Of the device in use: its streaming multiprocessors and the most shared memory of a block.
+// Streaming multiprocessors of the device in use
 int numProcessors();
-size_t maxSharedBytes();
 
 // Device memory until the end of the scope; kernels enqueued within it may use it. False where there was too little:
 // the error is kept then, and the caller returns. Nothing is allocated for 0 bytes.

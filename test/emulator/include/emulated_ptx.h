@@ -39,6 +39,5 @@ __forceinline__ float exp2Fast(float x) {
   const float y = exp2f(x);
   return y < FLT_MIN ? 0 : y;
 }
-__forceinline__ float logarithm2Fast(float x) { return log2f(std::fabs(x) < FLT_MIN ? std::copysign(0.0f, x) : x); }
 
 }  // namespace longspan::cuda
