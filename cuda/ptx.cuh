@@ -73,7 +73,7 @@ __device__ __forceinline__ void multiply(float (&d)[4], const uint32_t (&a)[4], 
   }
 }
 
-// 2^x and log2(x) to about 2 units in the last place; numbers below 2^-126 count as 0.
+// 2^x to about 2 units in the last place; numbers below 2^-126 count as 0.
 __device__ __forceinline__ float exp2Fast(float x) {
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
