@@ -1,8 +1,10 @@
-// matmul for many rows, in tiles of out: bfloat16 on bfloat16 by tensor cores, all else in float32.
+// matmul for many rows, in tiles of out: bfloat16 on bfloat16 and on quantised weights by tensor cores, all else in
+// float32. The whole numbers of a quantised weight are bfloat16 as they are; their scales go to the sums of each block.
 #pragma once
 #include "epilogue.cuh"
 #include "launch.cuh"
 #include "ptx.cuh"
+#include "quantised.cuh"
 #include "walk.cuh"
 
 namespace longspan::cuda {
@@ -58,22 +60,46 @@ __device__ void fetchRows(__nv_bfloat16* shared, const void* matrix, int64_t str
   }
 }
 
-template <class Tile, bool vectors>
+// The whole numbers of rows of blocks, which end where their padding does
+template <class Tile, int count, class Format>
+__device__ void fetchQuantised(__nv_bfloat16* shared, const QuantisedRows<Format>& rows, int64_t first, int64_t end,
+                               int64_t k) {
+  constexpr int eights = Tile::depth / 8;
+#pragma unroll
+  for (int base = 0; base < count * eights; base += Tile::threads) {
+    const int at = base + threadIdx.x;
+    if (count * eights % Tile::threads != 0 && at >= count * eights) break;
+    const int row = at / eights, eight = at % eights;
+    const int64_t from = k + eight * 8;
+    float x[8] = {};
+    if (first + row < end && from < rows.blocks * quantisedBlock) rows.levels(first + row, from, x);
+    storeFloats(shared + placeOfEight<Tile::depth>(row, eight), x);
+  }
+}
+
+template <class Tile, bool vectors, class W>
 __device__ void fetchStage(const GemmLaunch& launch, __nv_bfloat16* shared, int64_t firstRow, int64_t firstColumn,
                            int64_t k) {
   fetchRows<Tile, Tile::rows, vectors>(shared, launch.x, launch.xStride, firstRow, launch.epilogue.rows, k,
                                        launch.depth);
-  fetchRows<Tile, Tile::columns, vectors>(shared + Tile::rows * Tile::depth, launch.weight, launch.weightStride,
-                                          firstColumn, launch.epilogue.columns, k, launch.depth);
+  __nv_bfloat16* weights = shared + Tile::rows * Tile::depth;
+  const int64_t columns = launch.epilogue.columns;
+  if constexpr (isQuantised<W>) {
+    const QuantisedRows<W> rows(launch.weight, columns, launch.weightStride);
+    fetchQuantised<Tile, Tile::columns>(weights, rows, firstColumn, columns, k);
+  } else {
+    fetchRows<Tile, Tile::columns, vectors>(weights, launch.weight, launch.weightStride, firstColumn, columns, k,
+                                            launch.depth);
+  }
 }
 
-// One stage: `down` fragments of 16 rows and `across` of 8 columns a warp
-template <class Tile, int down, int across>
+// `depth` values of k of a stage: `down` fragments of 16 rows and `across` of 8 columns a warp
+template <class Tile, int depth, int down, int across>
 __device__ void multiplyStage(const __nv_bfloat16* x, const __nv_bfloat16* weight, int warpRow, int warpColumn,
-                              float (&sums)[down][across][4]) {
+                              int firstEight, float (&sums)[down][across][4]) {
   const int lane = threadIdx.x % 32;
 #pragma unroll
-  for (int eight = 0; eight < Tile::depth / 8; eight += 2) {
+  for (int eight = firstEight; eight < firstEight + depth / 8; eight += 2) {
     uint32_t a[down][4];
 #pragma unroll
     for (int i = 0; i < down; ++i) {
@@ -93,7 +119,30 @@ __device__ void multiplyStage(const __nv_bfloat16* x, const __nv_bfloat16* weigh
   }
 }
 
-template <class Tile, bool vectors>
+// A stage whose weight is whole numbers, block by block: column is the warp's first
+template <class Tile, class Format, int down, int across>
+__device__ void multiplyBlocks(const __nv_bfloat16* x, const __nv_bfloat16* weight, const QuantisedRows<Format>& rows,
+                               int64_t column, int64_t end, int64_t k, int warpRow, int warpColumn,
+                               float (&sums)[down][across][4]) {
+#pragma unroll
+  for (int part = 0; part < Tile::depth / quantisedBlock; ++part) {
+    const int64_t block = k / quantisedBlock + part;
+    float scales[across][2], products[down][across][4] = {};
+#pragma unroll
+    for (int j = 0; j < 2 * across; ++j) {
+      const int64_t at = column + j / 2 * 8 + threadIdx.x % 4 * 2 + j % 2;
+      scales[j / 2][j % 2] = at < end && block < rows.blocks ? rows.scale(at, block) : 0.f;
+    }
+    multiplyStage<Tile, quantisedBlock>(x, weight, warpRow, warpColumn, part * quantisedBlock / 8, products);
+#pragma unroll
+    for (int i = 0; i < down * across * 4; ++i) {
+      const int row = i / (across * 4), j = i / 4 % across;
+      sums[row][j][i % 4] += scales[j][i % 2] * products[row][j][i % 4];
+    }
+  }
+}
+
+template <class Tile, bool vectors, class W>
 __global__ void __launch_bounds__(Tile::threads) tensorGemm(const __grid_constant__ GemmLaunch launch) {
   constexpr int down = Tile::warpRows / 16, across = Tile::warpColumns / 8, stages = Tile::stages;
   __nv_bfloat16* shared = reinterpret_cast<__nv_bfloat16*>(dynamicShared());
@@ -106,7 +155,7 @@ __global__ void __launch_bounds__(Tile::threads) tensorGemm(const __grid_constan
   auto fetch = [&](int64_t step) {
     if (step < steps) {
       __nv_bfloat16* stage = shared + step % stages * Tile::stageValues;
-      fetchStage<Tile, vectors>(launch, stage, firstRow, firstColumn, step * Tile::depth);
+      fetchStage<Tile, vectors, W>(launch, stage, firstRow, firstColumn, step * Tile::depth);
     }
     commitCopies();
   };
@@ -120,7 +169,14 @@ __global__ void __launch_bounds__(Tile::threads) tensorGemm(const __grid_constan
     __syncthreads();
     fetch(step + stages - 1);
     const __nv_bfloat16* stage = shared + step % stages * Tile::stageValues;
-    multiplyStage<Tile>(stage, stage + Tile::rows * Tile::depth, warpRow, warpColumn, sums);
+    const __nv_bfloat16* weights = stage + Tile::rows * Tile::depth;
+    if constexpr (isQuantised<W>) {
+      const QuantisedRows<W> rows(launch.weight, launch.epilogue.columns, launch.weightStride);
+      multiplyBlocks<Tile>(stage, weights, rows, firstColumn + warpColumn, launch.epilogue.columns, step * Tile::depth,
+                           warpRow, warpColumn, sums);
+    } else {
+      multiplyStage<Tile, Tile::depth>(stage, weights, warpRow, warpColumn, 0, sums);
+    }
   }
   waitCopies<0>();
   __syncthreads();
@@ -173,6 +229,24 @@ __device__ void bring(Brought<parts>& brought, const void* matrix, int64_t strid
   }
 }
 
+template <class Format, int parts>
+__device__ void bringQuantised(Brought<parts>& brought, const QuantisedRows<Format>& rows, int64_t first, int64_t end,
+                               int64_t k) {
+  const int64_t from = k + threadIdx.x % 4 * 4;
+#pragma unroll
+  for (int part = 0; part < parts; ++part) {
+    const int64_t row = first + threadIdx.x / 4 + part * 64;
+    float(&x)[4] = brought.values[part];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) x[i] = 0.f;
+    if (row >= end || from >= rows.blocks * quantisedBlock) continue;
+    rows.levels(row, from, x);
+    const float scale = rows.scale(row, from / quantisedBlock);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) x[i] *= scale;
+  }
+}
+
 template <int parts>
 __device__ void put(const Brought<parts>& brought, float* tile) {
   constexpr int stride = FloatTile<parts>::stride;
@@ -216,8 +290,14 @@ __global__ void __launch_bounds__(256, 2) floatGemm(const __grid_constant__ Gemm
   Brought<parts> x, weight;
   auto bringBoth = [&](int64_t k) {
     bring<X>(x, launch.x, launch.xStride, firstRow, launch.epilogue.rows, k, launch.depth, launch.xVectors);
-    bring<W>(weight, launch.weight, launch.weightStride, firstColumn, launch.epilogue.columns, k, launch.depth,
-             launch.weightVectors);
+    const int64_t columns = launch.epilogue.columns;
+    if constexpr (isQuantised<W>) {
+      const QuantisedRows<W> rows(launch.weight, columns, launch.weightStride);
+      bringQuantised(weight, rows, firstColumn, columns, k);
+    } else {
+      bring<W>(weight, launch.weight, launch.weightStride, firstColumn, columns, k, launch.depth,
+               launch.weightVectors);
+    }
   };
   auto putBoth = [&](int turn) {
     put(x, shared + turn * Tile::stageValues);

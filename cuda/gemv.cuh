@@ -4,6 +4,7 @@
 #pragma once
 #include "epilogue.cuh"
 #include "launch.cuh"
+#include "quantised.cuh"
 #include "reduce.cuh"
 
 namespace longspan::cuda {
@@ -107,6 +108,13 @@ __global__ void __launch_bounds__(gemvThreads) gemv(const __grid_constant__ Gemv
   finishSums(launch, sums, blockFeature);
 }
 
+__device__ inline float weightValue(const GemvLaunch& launch, int64_t feature, int64_t k) {
+  const int64_t features = launch.epilogue.columns, depth = launch.weightStride;
+  if (launch.weightType == DType::Q8_0) return QuantisedRows<Q8_0>(launch.weight, features, depth).value(feature, k);
+  if (launch.weightType == DType::Q4_0) return QuantisedRows<Q4_0>(launch.weight, features, depth).value(feature, k);
+  return loadFloat(launch.weight, launch.weightType, feature * depth + k);
+}
+
 // The same where rows are not aligned: a value at a time
 template <int rows>
 __global__ void __launch_bounds__(gemvThreads) gemvOfAny(const __grid_constant__ GemvLaunch launch) {
@@ -117,7 +125,7 @@ __global__ void __launch_bounds__(gemvThreads) gemvOfAny(const __grid_constant__
   float sums[rows][1] = {};
 #pragma unroll 2
   for (int64_t k = warp % share * 32 + lane; k < launch.depth; k += share * 32) {
-    const float w = loadFloat(launch.weight, launch.weightType, feature * launch.weightStride + k);
+    const float w = weightValue(launch, feature, k);
 #pragma unroll
     for (int i = 0; i < rows; ++i) {
       sums[i][0] += w * loadFloat(launch.x, launch.xType, gemvRow<rows>(launch, i) * launch.xStride + k);

@@ -1,8 +1,7 @@
 // matmul: out = activation(x w^T + bias) + residual on weights packed by pack.cu. A few rows: gemv.cuh; more: gemm.cuh,
 // whose tiles are smaller where there are too few of them for the device.
 #include "gemm.cuh"
-#include "gemv.cuh"
-#include "packed.cuh"
+#include "gemv_quantised.cuh"
 
 namespace longspan::cuda {
 namespace {
@@ -32,14 +31,16 @@ Epilogue describe(const MatmulArgs& args) {
           vectors};
 }
 
-// f(a value of x's type, a value of the weight's)
+// f(a value of x's type, a value or the format of the weight's)
 template <class F>
 void forTypes(const MatmulArgs& args, const F& f) {
-  forFloat("matmul: expected a weight of float32, float16 or bfloat16", args.weight.dtype, [&](auto w) {
+  auto withX = [&](auto w) {
     if (args.x.dtype == DType::BFloat16) return f(__nv_bfloat16{}, w);
     if (args.x.dtype == DType::Float32) return f(float{}, w);
     keepError("matmul: expected x of float32 or bfloat16");
-  });
+  };
+  if (forQuantised(args.weight.dtype, withX)) return;
+  forFloat("matmul: expected a weight of a float or a quantised dtype", args.weight.dtype, withX);
 }
 
 template <int n>
@@ -67,8 +68,9 @@ void runGemv(const MatmulArgs& args) {
                          1,
                          describe(args)};
   const int64_t rows = args.x.shape[0], columns = weight.outFeatures, depth = weight.inFeatures;
-  const int width = 16 / sizeOf(weight.dtype);
-  const bool vectors = depth % width == 0 && hasAligned(args.x.data, args.x.dtype, rows, args.x.strides[0], width);
+  const int block = info(weight.dtype).blockSize, width = block > 1 ? 4 : 16 / sizeOf(weight.dtype);
+  const bool vectors =
+      depth % std::max(block, width) == 0 && hasAligned(args.x.data, args.x.dtype, rows, args.x.strides[0], width);
   forFewRows(rows, [&](auto count) {
     constexpr int rowCount = decltype(count)::count, features = featuresPerWarp(rowCount);
     const int perWarp = vectors ? features : 1;
@@ -81,7 +83,13 @@ void runGemv(const MatmulArgs& args) {
       return;
     }
     forTypes(args, [&](auto x, auto w) {
-      launch("matmul", gemv<decltype(x), decltype(w), rowCount, features>, grid, gemvThreads, 0, description);
+      using X = decltype(x);
+      using W = decltype(w);
+      if constexpr (isQuantised<W>) {
+        launch("matmul", gemvQuantised<X, W, rowCount, features>, grid, gemvThreads, 0, description);
+      } else {
+        launch("matmul", gemv<X, W, rowCount, features>, grid, gemvThreads, 0, description);
+      }
     });
   });
 }
@@ -110,9 +118,9 @@ void launchTiles(void (*kernel)(GemmLaunch), GemmLaunch& description, int rows, 
   launch("matmul", kernel, unsigned(tiles), threads, sharedBytes, description);
 }
 
-template <class Tile, bool vectors>
+template <class W, class Tile, bool vectors>
 void launchTensorTiles(GemmLaunch& description) {
-  launchTiles(tensorGemm<Tile, vectors>, description, Tile::rows, Tile::columns, Tile::threads, Tile::sharedBytes);
+  launchTiles(tensorGemm<Tile, vectors, W>, description, Tile::rows, Tile::columns, Tile::threads, Tile::sharedBytes);
 }
 
 // Whether tiles of 128 × 128 give every processor work
@@ -120,6 +128,7 @@ bool fillsDevice(int64_t rows, int64_t columns) {
   return rows > 64 && ceilDiv(rows, 128) * ceilDiv(columns, 128) >= numProcessors();
 }
 
+template <class W>
 void runTensorGemm(const MatmulArgs& args) {
   using Large = TensorTile<128, 128, 32, 4, 2, 4>;
   using Small = TensorTile<64, 64, 64, 4, 2, 2>;
@@ -127,24 +136,26 @@ void runTensorGemm(const MatmulArgs& args) {
   using Thin = TensorTile<16, 64, 64, 8, 1, 4>;
   GemmLaunch description = describeGemm(args, 8);
   const int64_t rows = args.x.shape[0];
-  if (!description.xVectors || !description.weightVectors) return launchTensorTiles<Small, false>(description);
-  if (rows <= 32) return launchTensorTiles<Thin, true>(description);
-  if (fillsDevice(rows, args.weight.outFeatures)) return launchTensorTiles<Large, true>(description);
-  launchTensorTiles<Small, true>(description);
+  if (!description.xVectors || !description.weightVectors) return launchTensorTiles<W, Small, false>(description);
+  if (rows <= 32) return launchTensorTiles<W, Thin, true>(description);
+  if (fillsDevice(rows, args.weight.outFeatures)) return launchTensorTiles<W, Large, true>(description);
+  launchTensorTiles<W, Small, true>(description);
 }
 
-template <class T>
-constexpr bool isBFloat16 = false;
+template <class W>
+constexpr bool isForTensorCores = isQuantised<W>;
 template <>
-constexpr bool isBFloat16<__nv_bfloat16> = true;
+constexpr bool isForTensorCores<__nv_bfloat16> = true;
 
-void runFloatGemm(const MatmulArgs& args) {
+void runGemm(const MatmulArgs& args) {
   GemmLaunch description = describeGemm(args, 4);
   const bool isLarge = fillsDevice(args.x.shape[0], args.weight.outFeatures);
   forTypes(args, [&](auto x, auto w) {
     using X = decltype(x);
     using W = decltype(w);
-    if constexpr (!(isBFloat16<X> && isBFloat16<W>)) {
+    if constexpr (std::is_same_v<X, __nv_bfloat16> && isForTensorCores<W>) {
+      runTensorGemm<W>(args);
+    } else {
       if (isLarge)
         launchTiles(floatGemm<X, W, 2>, description, 128, 128, 256, FloatTile<2>::sharedBytes);
       else
@@ -158,11 +169,12 @@ void runFloatGemm(const MatmulArgs& args) {
 void matmul(const MatmulArgs& args, Parallel&) {
   const int64_t rows = args.x.shape[0];
   if (rows == 0 || args.weight.outFeatures == 0) return;
-  const bool isPairs = args.x.dtype == DType::BFloat16 && args.weight.dtype == DType::BFloat16;
+  const DType w = args.weight.dtype;
+  const bool onTensorCores =
+      args.x.dtype == DType::BFloat16 && (w == DType::BFloat16 || info(w).blockSize == quantisedBlock);
   // Tiles of float32 have 64 rows: for fewer, reading the weight again for every 8 is cheaper than sums nobody wants.
-  if (rows <= (isPairs ? 8 : 32)) return runGemv(args);
-  if (isPairs) return runTensorGemm(args);
-  runFloatGemm(args);
+  if (rows <= (onTensorCores ? 8 : 32)) return runGemv(args);
+  runGemm(args);
 }
 
 }  // namespace longspan::cuda

@@ -12,7 +12,7 @@ import { ModelRunner } from "./model-runner.js";
 import { type ModelSettings, passSettings } from "./model-settings.js";
 import { architectureOf, type DecoderConfig, ropeFault, ropesOf, rotariesOf } from "./models/index.js";
 import { native } from "./binding.js";
-import { type ComputeDType, Weights } from "./nn/weights.js";
+import { type ComputeDType, type QuantisedDType, quantisedDTypes, Weights } from "./nn/weights.js";
 import {
   checkedChoice,
   checkedFunction,
@@ -26,6 +26,8 @@ import { idle } from "./tensor.js";
 export interface LoadOptions extends ModelSettings {
   /** float32 computes exactly with weights of any width; bfloat16 rounds activations too, and is faster. */
   dtype?: ComputeDType | "f32" | "bf16" | undefined;
+  /** Matrices in 8 or 4 bits a weight (and a half for scales), rounded as they are loaded; embeddings stay. */
+  weightDtype?: QuantisedDType | undefined;
   /** LONGSPAN_DEVICE, else cpu, if absent. */
   device?: string | undefined;
   /** Compute threads of the process; LONGSPAN_THREADS, or what the machine gives, if absent. */
@@ -81,9 +83,10 @@ async function readConfig(folder: string): Promise<{ fields: JsonFields; config:
 /** Loads a model: weights into native memory, packed for the kernels; afterwards the files are not needed. */
 export async function loadModel(source: string, given?: LoadOptions): Promise<Model> {
   const op = "loadModel";
-  const names = ["dtype", "device", "threads", "ropeScaling", "attention", "onProgress", "signal"];
+  const names = ["dtype", "weightDtype", "device", "threads", "ropeScaling", "attention", "onProgress", "signal"];
   const options = checkedOptions(op, given, names);
   const dtype = checkedChoice(op, "dtype", options.dtype, ["float32", "f32", "bfloat16", "bf16"]) ?? "float32";
+  const quantised = checkedChoice(op, "weightDtype", options.weightDtype, quantisedDTypes);
   const threads = checkedNumber(op, "threads", options.threads, { integer: true, min: 1, max: 256 });
   const onProgress = checkedFunction(op, "onProgress", options.onProgress);
   const signal = checkedSignal(op, options.signal);
@@ -99,7 +102,7 @@ export async function loadModel(source: string, given?: LoadOptions): Promise<Mo
 
   const begun = performance.now();
   const checkpoint = await Checkpoint.open(files.weights);
-  const weights = new Weights(checkpoint, dtypes[dtype]!, device);
+  const weights = new Weights(checkpoint, { dtype: dtypes[dtype]!, device, quantised });
   try {
     const decoder = await architectureOf(fields).load(weights, config, (done, total) => {
       signal?.throwIfAborted();
@@ -108,7 +111,11 @@ export async function loadModel(source: string, given?: LoadOptions): Promise<Mo
     await idle({ ...(signal && { signal }) });
     const runner = new ModelRunner(config, decoder, weights);
     const seconds = ((performance.now() - begun) / 1000).toFixed(2);
-    log("info", `${source}: ${config.numLayers} layers in ${weights.dtype} on ${device}, loaded in ${seconds} s`);
+    const kept = quantised ? `, weights in ${quantised}` : "";
+    log(
+      "info",
+      `${source}: ${config.numLayers} layers in ${weights.dtype}${kept} on ${device}, loaded in ${seconds} s`,
+    );
     return new Model(runner, new Tokenizer(files.folder), weights, settings);
   } catch (error) {
     weights.dispose();

@@ -99,7 +99,7 @@ export function matmul(a: Tensor, b: Tensor, options?: { /** [n], added to every
 /** x [..., k] times a packed weight [n, k] transposed. */
 export function linear(x: Tensor, weight: PackedMatrix, options?: { /** [n], added to every row */ bias?: Tensor; /** [..., m, n], added after the activation */ residual?: Tensor; /** none, silu, gelu, geluTanh or relu, after the bias */ activation?: string; /** b is [n, k] instead of [k, n] */ transposeB?: boolean; }): Tensor;
 /** A weight [outFeatures, inFeatures] in the panels that linear reads. */
-export function packWeight(weight: Tensor, options?: { /** of the panels; the weight's own if absent */ dtype?: string; }): PackedMatrix;
+export function packWeight(weight: Tensor, options?: { /** of the panels: a float dtype, or q8_0 or q4_0; the weight's own if absent */ dtype?: string; }): PackedMatrix;
 /** Rows of weight [vocabSize, hiddenSize] by id. */
 export function embedding(ids: Tensor | Int32Array | BigInt64Array | number[], weight: Tensor): Tensor;
 /** activation(gate) · up; without up activation(gate). */

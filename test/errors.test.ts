@@ -377,7 +377,10 @@ describe("ops refuse", () => {
       `"ArgumentError ERR_LONGSPAN_ARGUMENT: linear: transposeB has no meaning for a packed weight"`,
     );
     expect(misuse(() => packWeight(zeros(5, 8), { dtype: "int8" }), ArgumentError)).toMatchInlineSnapshot(
-      `"ArgumentError ERR_LONGSPAN_ARGUMENT: packWeight: dtype must be float32, float16 or bfloat16"`,
+      `"ArgumentError ERR_LONGSPAN_ARGUMENT: packWeight: dtype must be float32, float16, bfloat16, q8_0, q4_0"`,
+    );
+    expect(misuse(() => x.to("q8_0" as "int8"), DTypeError)).toMatchInlineSnapshot(
+      `"DTypeError ERR_LONGSPAN_DTYPE: to: unknown dtype "q8_0"; known: float32, float16, bfloat16, int8, uint8, int32, int64"`,
     );
     expect(misuse(() => softmax(loose(weight)), ArgumentError)).toMatchInlineSnapshot(
       `"ArgumentError ERR_LONGSPAN_ARGUMENT: softmax: expected Tensor for x, got an object"`,

@@ -3,11 +3,7 @@
 #pragma once
 #include <cstdint>
 
-#ifdef __CUDACC__
-#define LONGSPAN_HD __host__ __device__ __forceinline__
-#else
-#define LONGSPAN_HD [[gnu::always_inline]] inline
-#endif
+#include "../core/host_device.h"
 
 namespace longspan {
 

@@ -69,17 +69,22 @@ struct TopKArgs {  // the k largest of the last axis, descending; ties: the lowe
 // Weights are packed once, at load, the same way for every CPU: panels of 64 output features, zero-padded to 64,
 // ascending in memory in the order in which a product reads them:
 //   float32, float16 [outFeatures / 64][inFeatures][64]      bfloat16 [outFeatures / 64][inFeatures / 2][64][2]
+//   quantised (csrc/quant) [outFeatures / 64][inFeatures / 32]{float16 scales [64], words [bits][64]}
 inline constexpr int64_t panelWidth = 64;
+// inFeatures with what pads it
+[[gnu::always_inline]] constexpr int64_t packedDepth(int64_t inFeatures, DType dtype) {
+  const int64_t together = dtype == DType::BFloat16 ? 2 : info(dtype).blockSize;
+  return (inFeatures + together - 1) / together * together;
+}
 // Bytes of a packed weight; the memory must be aligned to 64.
 [[gnu::always_inline]] constexpr size_t packedBytes(int64_t outFeatures, int64_t inFeatures, DType dtype) {
   const int64_t panels = (outFeatures + panelWidth - 1) / panelWidth;
-  const int64_t depth = dtype == DType::BFloat16 ? (inFeatures + 1) / 2 * 2 : inFeatures;
-  return size_t(panels * panelWidth * depth * sizeOf(dtype));
+  return size_t(panels * panelWidth * packedDepth(inFeatures, dtype) / info(dtype).blockSize * sizeOf(dtype));
 }
 struct PackArgs {
   TensorView weight;  // [outFeatures, inFeatures], any strides, float32, float16 or bfloat16
   void* packed;       // packedBytes(...) bytes
-  DType dtype;        // of the panels: float32, float16 or bfloat16
+  DType dtype;        // of the panels: float32, float16, bfloat16, or quantised
 };
 struct PackedWeight {
   const void* data = nullptr;

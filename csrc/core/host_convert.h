@@ -64,6 +64,8 @@ inline void storeNumber(void* data, DType dtype, size_t i, double value) {
     case DType::Int64:
       static_cast<int64_t*>(data)[i] = saturated<int64_t>(value);
       break;
+    default:  // of packed weights
+      break;
   }
 }
 

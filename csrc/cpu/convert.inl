@@ -103,8 +103,9 @@ RowConverter rowConverterFrom(DType to) {
       return convertRow<From, int32_t>;
     case DType::Int64:
       return convertRow<From, int64_t>;
+    default:  // of packed weights
+      return nullptr;
   }
-  return nullptr;
 }
 
 template <class T>
@@ -140,8 +141,9 @@ inline RowConverter rowConverter(DType from, DType to) {
       return rowConverterFrom<int32_t>(to);
     case DType::Int64:
       return rowConverterFrom<int64_t>(to);
+    default:
+      return nullptr;
   }
-  return nullptr;
 }
 
 struct FloatSource {

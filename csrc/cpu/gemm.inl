@@ -39,6 +39,19 @@ struct BFloat16Panel {
     return asFloat(i == 0 ? pairs << 16 : pairs & int(0xffff0000));
   }
 };
+// Whole numbers in the top bits of their words, so that a shift gives them their sign; times the scale, exactly.
+template <class Format>
+struct QuantisedPanel {
+  static constexpr int64_t width = panelWidth, depth = quantisedBlock, unitBytes = 2 + Format::bits * 4;
+  LONGSPAN_INLINE static Vec scales(const char* step, int j) { return load((const Float16*)step + j * lanes); }
+  LONGSPAN_INLINE static Vec levels(const char* step, int i, int j) {
+    const char* words = step + panelWidth * (2 + wordOf<Format>(i) * 4);
+    const VecInt word = ((const UnalignedVecInt*)words)[j];
+    constexpr int spare = 32 - Format::bits;
+    return __builtin_convertvector(word << (spare - bitOf<Format>(i)) >> spare, Vec);
+  }
+  LONGSPAN_INLINE static Vec columns(const char* step, int i, int j) { return levels(step, i, j) * scales(step, j); }
+};
 // A cut of any panel, widened to float32 and split into the columns of one block: [panelWidth / width][k][width]
 struct StagedPanel {
   static constexpr int64_t width = blockVecs * lanes, depth = 1, unitBytes = 4;
@@ -60,6 +73,32 @@ struct Widened : PanelKind {
       for (int j = 0; j < vecs; ++j) w[j] = Panel::columns(step, i, j);
       addProducts(sums, w, x + i, xStride);
     }
+  }
+};
+
+// The same, for one row: a whole block, whose scales are read once
+template <class Format>
+struct Widened<QuantisedPanel<Format>> : QuantisedPanel<Format> {
+  using X = float;
+  using Panel = QuantisedPanel<Format>;
+  template <int rows, int vecs>
+  LONGSPAN_INLINE static void multiply(Vec (&sums)[rows][vecs], const X* x, int64_t xStride, const char* step,
+                                       int count) {
+    Vec scales[vecs];
+#pragma GCC unroll 16
+    for (int j = 0; j < vecs; ++j) scales[j] = Panel::scales(step, j);
+    auto add = [&](int i) __attribute__((always_inline)) {
+      Vec w[vecs];
+#pragma GCC unroll 16
+      for (int j = 0; j < vecs; ++j) w[j] = Panel::levels(step, i, j) * scales[j];
+      addProducts(sums, w, x + i, xStride);
+    };
+    if (count < Panel::depth) {
+      for (int i = 0; i < count; ++i) add(i);
+      return;
+    }
+#pragma GCC unroll 32
+    for (int i = 0; i < Panel::depth; ++i) add(i);
   }
 };
 
@@ -118,7 +157,7 @@ void multiplyBlock(const typename Product::X* x, int64_t xStride, const char* pa
     x += depth;
     panel += Product::width * Product::unitBytes;
   }
-  if (k % depth) Product::multiply(registers, x, xStride, panel, 1);
+  if (k % depth) Product::multiply(registers, x, xStride, panel, int(k % depth));
 #pragma GCC unroll 16
   for (int i = 0; i < rows; ++i) {
 #pragma GCC unroll 16

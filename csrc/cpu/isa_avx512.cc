@@ -2,6 +2,7 @@
 #include <time.h>
 
 #include "../core/backend.h"
+#include "../quant/quantised.h"
 
 namespace longspan {
 namespace {

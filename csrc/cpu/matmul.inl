@@ -13,19 +13,24 @@ struct MatmulPlan {
   int64_t items;
   int64_t depthPerCut;                   // even
   int64_t xStride;                       // of widened x: no power of two, so that rows fall into different sets of L1
-  bool staged;                           // cuts of panels are widened and split: StagedPanel
+  bool staged;                           // cuts of panels are widened and split: StagedPanel; then x is float32
   bool readsAgain;                       // a few rows read a cut of a panel more than once: Ahead
   size_t sumsBytes, xBytes, panelBytes;  // scratch: [panelsPerPass][rowsPerBlock][panelWidth], [rowsPerBlock][xStride],
                                          // a staged cut
 };
 
+template <class Panel>
+constexpr bool inBlocks = Panel::depth == quantisedBlock;
+
+template <class Panel>
 MatmulPlan planMatmul(const MatmulArgs& args, int64_t depthPerCut, bool widenX) {
   constexpr int64_t maxRowsPerBlock = 96, maxPanelsPerItem = 8, wantedItems = 64, minProductsPerItem = 1 << 16;
   constexpr int64_t stagedDepth = 320;  // a part of a cut, 16 columns wide, stays in L1
   constexpr int64_t one = 1;
   MatmulPlan plan{.rows = args.x.shape[0], .columns = args.weight.outFeatures, .depth = args.weight.inFeatures};
   const bool fewRows = plan.rows <= 2 * blockRows, splits = StagedPanel::width < panelWidth;
-  plan.staged = splits && plan.rows >= 4 * blockRows;
+  plan.staged =
+      inBlocks<Panel> ? plan.rows > 1 || streamVecs * lanes < panelWidth : splits && plan.rows >= 4 * blockRows;
   // up to 4 rows: one after the other, so that a panel is read in order where blocks are narrower
   plan.rowsPerCall =
       splits && plan.rows <= 4 ? 1 : max(one, ceilDiv(plan.rows, max(one, ceilDiv(plan.rows, blockRows))));
@@ -37,7 +42,7 @@ MatmulPlan planMatmul(const MatmulArgs& args, int64_t depthPerCut, bool widenX) 
                            ceilDiv(minProductsPerItem, max(one, plan.rowsPerBlock * panelWidth * plan.depth)));
   plan.panelsPerPass = fewRows ? 1 : plan.panelsPerItem;
   plan.items = plan.rowBlocks * ceilDiv(plan.panels, plan.panelsPerItem);
-  plan.readsAgain = fewRows && (plan.rows > plan.rowsPerCall || (plan.rows > 1 && splits));
+  plan.readsAgain = !plan.staged && fewRows && (plan.rows > plan.rowsPerCall || (plan.rows > 1 && splits));
   plan.depthPerCut = plan.readsAgain ? fewRowsDepth : plan.staged ? stagedDepth : depthPerCut;
   plan.xStride = plan.depthPerCut + 16;
   plan.sumsBytes = plan.panelsPerPass * plan.rowsPerBlock * panelWidth * sizeof(float);
@@ -150,9 +155,11 @@ void multiplyCut(const MatmulArgs& args, const MatmulPlan& plan, const XRows<typ
       if (lastPart) prefetchOut(args, firstRow + row, count, column, columns);
       float* rowSums = sums + row * panelWidth;
       const auto* rowsOfBlock = x.data + row * x.stride;
-      if (StagedPanel::width < panelWidth && plan.staged) {  // never on 16 lanes, where x may be bfloat16
+      if (plan.staged) {  // then x is float32
         multiplyRows<Widened<StagedPanel>>(count, (const float*)rowsOfBlock, x.stride,
                                            (const char*)(staged + part * depth), depth, rowSums + part, k == 0);
+      } else if constexpr (inBlocks<Panel>) {
+        multiplyBlock<Product, 1, streamVecs>(rowsOfBlock, x.stride, weights, depth, rowSums, k == 0);
       } else if (plan.readsAgain) {
         multiplyRows<Ahead<Product>>(count, rowsOfBlock, x.stride, weights, depth, rowSums, k == 0);
       } else {
@@ -185,7 +192,8 @@ template <class Product>
 void matmulWith(const MatmulArgs& args, Parallel& parallel) {
   constexpr bool widens = isSame<typename Product::X, float>;
   // Cuts of 256 KiB of a panel leave room in an L2 of 1 MiB; longer ones load and store fewer sums.
-  const MatmulPlan plan = planMatmul(args, widens ? 1024 : 2048, widens && args.x.dtype == DType::BFloat16);
+  const MatmulPlan plan =
+      planMatmul<typename Product::Panel>(args, widens ? 1024 : 2048, widens && args.x.dtype == DType::BFloat16);
   parallel.reserveScratch(parallel, plan.sumsBytes + plan.xBytes + plan.panelBytes, 0);
   parallelFor(parallel, plan.items, [&](int64_t item, int thread) {
     char* memory = (char*)parallel.threadScratch(parallel, thread);
@@ -203,6 +211,10 @@ void matmulWith(const MatmulArgs& args, Parallel& parallel) {
 }
 
 void matmul(const MatmulArgs& args, Parallel& parallel) {
+  if (forQuantised(args.weight.dtype,
+                   [&](auto format) { matmulWith<Widened<QuantisedPanel<decltype(format)>>>(args, parallel); })) {
+    return;
+  }
   switch (args.weight.dtype) {
     case DType::Float32:
       return matmulWith<Widened<Float32Panel>>(args, parallel);

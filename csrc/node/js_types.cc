@@ -30,8 +30,9 @@ bool holdsBits(napi_typedarray_type type, DType dtype) {
       return type == napi_int32_array;
     case DType::Int64:
       return type == napi_bigint64_array;
+    default:  // of packed weights
+      return false;
   }
-  return false;
 }
 
 const char* arrayName(napi_typedarray_type type) {

@@ -72,9 +72,7 @@ PackedMatrix pack(const char* op, const Tensor& weight, DType dtype) {
 PackedMatrix packWeight(const Tensor& weight, const PackOptions& options) {
   requireDType("packWeight", "weight", weight, floatDTypes);
   Dims("packWeight").bind<2>(weight, "weight", "[outFeatures, inFeatures]");
-  DType dtype = options.dtype ? parseDType(*options.dtype, "packWeight") : weight.dtype;
-  if (!info(dtype).isFloat) badArgument("packWeight", "dtype", "dtype must be float32, float16 or bfloat16");
-  return pack("packWeight", weight, dtype);
+  return pack("packWeight", weight, options.dtype ? parsePackedDType(*options.dtype, "packWeight") : weight.dtype);
 }
 
 Tensor linear(const Tensor& x, const PackedMatrix& weight, const MatmulOptions& options) {

@@ -173,8 +173,8 @@ struct PackedMatrix {  // a weight [outFeatures, inFeatures] in panels
 };
 struct PackOptions {
   std::optional<std::string> dtype;
-  static constexpr auto fields =
-      std::tuple{field("dtype", &PackOptions::dtype, "of the panels; the weight's own if absent")};
+  static constexpr auto fields = std::tuple{
+      field("dtype", &PackOptions::dtype, "of the panels: a float dtype, or q8_0 or q4_0; the weight's own if absent")};
 };
 struct MatmulOptions {
   std::optional<Tensor> bias, residual;
@@ -279,6 +279,7 @@ Tensor toDevice(const Tensor& tensor, const std::string& device);
 Tensor contiguous(const Tensor& tensor);
 Tensor concatenate(const std::vector<Tensor>& tensors, int64_t axis);
 DType parseDType(const std::string& name, const char* op);
+DType parsePackedDType(const std::string& name, const char* op);  // also those that only packed weights have
 
 // --- the key/value cache of a model: one length per layer, lane layout (core/kv_cache_view.h)
 struct KVCacheOptions {

@@ -127,16 +127,25 @@ Tensor slice(const Tensor& tensor, const std::vector<int64_t>& starts, const std
   return view;
 }
 
+namespace {
+
+std::string lowered(std::string name) {
+  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+  return name;
+}
+
+}  // namespace
+
 DType parseDType(const std::string& name, const char* op) {
   static const std::pair<const char*, DType> aliases[] = {
       {"f32", DType::Float32},   {"fp32", DType::Float32}, {"f16", DType::Float16}, {"fp16", DType::Float16},
       {"bf16", DType::BFloat16}, {"i8", DType::Int8},      {"u8", DType::UInt8},    {"i32", DType::Int32},
       {"i64", DType::Int64},     {"half", DType::Float16}};
-  std::string lower = name, known;
-  std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
+  std::string lower = lowered(name), known;
   for (const auto& [alias, dtype] : aliases)
     if (lower == alias) return dtype;
   for (const DTypeInfo& row : dtypes) {
+    if (row.blockSize > 1) continue;
     if (lower == row.name) return row.dtype;
     known += (known.empty() ? "" : ", ") + std::string(row.name);
   }
@@ -145,6 +154,18 @@ DType parseDType(const std::string& name, const char* op) {
       .with("argument", "dtype")
       .with("expected", known)
       .with("actual", name);
+}
+
+DType parsePackedDType(const std::string& name, const char* op) {
+  std::string quantised;
+  for (const DTypeInfo& row : dtypes) {
+    if (row.blockSize == 1) continue;
+    if (lowered(name) == row.name) return row.dtype;
+    quantised += concat(", ", row.name);
+  }
+  DType dtype = parseDType(name, op);
+  if (!info(dtype).isFloat) badArgument(op, "dtype", concat("dtype must be float32, float16, bfloat16", quantised));
+  return dtype;
 }
 
 Tensor toDevice(const Tensor& tensor, const std::string& device) { return onDevice(tensor, parseDevice(device, "to")); }

@@ -66,6 +66,11 @@ const dtype = () =>
   new Option("--dtype <dtype>", "compute in float32, or in bfloat16: faster, less exact")
     .choices(["float32", "bfloat16"])
     .default("float32");
+const weightDtype = () =>
+  new Option("--weight-dtype <dtype>", "keep matrices in 8.5 or 4.5 bits a weight: less memory, less exact").choices([
+    "q8_0",
+    "q4_0",
+  ]);
 const window = () =>
   new Option("--window <n>", "tokens each token sees, its own among them (default: as the model says)").argParser(
     parseCount,
@@ -127,6 +132,7 @@ program
   .addOption(window())
   .addOption(sinks())
   .addOption(dtype())
+  .addOption(weightDtype())
   .addOption(device())
   .addOption(threads())
   .addOption(json())
@@ -164,6 +170,7 @@ program
   .addOption(sinks())
   .option("--svg <file>", "also draw the curves into this file")
   .addOption(dtype())
+  .addOption(weightDtype())
   .addOption(device())
   .addOption(threads())
   .addOption(json())
@@ -210,6 +217,7 @@ program
     "keep finished passes in this file, and go on from those in it (default: one in the user's cache, removed at the end)",
   )
   .addOption(dtype())
+  .addOption(weightDtype())
   .addOption(device())
   .addOption(threads())
   .addOption(json())
@@ -271,6 +279,7 @@ program
   .option("--by-depth", "a table of depth × length for each scheme; with one scheme it is always shown", false)
   .option("--svg <file>", "also draw the heat maps into this file")
   .addOption(dtype())
+  .addOption(weightDtype())
   .addOption(device())
   .addOption(threads())
   .addOption(json())

@@ -6,6 +6,9 @@ import { native, type PackedMatrix } from "../binding.js";
 import type { Tensor } from "../tensor.js";
 
 export type ComputeDType = "float32" | "bfloat16";
+/** Of matrices: 34 or 18 bytes for 32 weights (llama.cpp's Q8_0 and Q4_0), rounded as they are loaded. */
+export type QuantisedDType = "q8_0" | "q4_0";
+export const quantisedDTypes = ["q8_0", "q4_0"] as const satisfies readonly QuantisedDType[];
 
 export class Weights {
   readonly #checkpoint: Checkpoint;
@@ -14,11 +17,17 @@ export class Weights {
   readonly dtype: ComputeDType;
   /** Where they are put. */
   readonly device: string;
+  /** Of matrices, where it is not what dtype says. */
+  readonly #quantised: QuantisedDType | undefined;
 
-  constructor(checkpoint: Checkpoint, dtype: ComputeDType, device: string) {
+  constructor(
+    checkpoint: Checkpoint,
+    { dtype, device, quantised }: { dtype: ComputeDType; device: string; quantised?: QuantisedDType | undefined },
+  ) {
     this.#checkpoint = checkpoint;
     this.dtype = dtype;
     this.device = device;
+    this.#quantised = quantised;
   }
 
   has(name: string): boolean {
@@ -60,7 +69,8 @@ export class Weights {
       parts.length === 1 ? this.#placed(parts[0]!) : await this.#joined(parts, same ? parts[0]!.dtype : "float32");
     try {
       await this.#room(whole.size * 4);
-      return this.#kept(native.packWeight(whole, this.dtype === "bfloat16" ? { dtype: "bfloat16" } : {}));
+      const dtype = this.#quantised ?? (this.dtype === "bfloat16" ? "bfloat16" : undefined);
+      return this.#kept(native.packWeight(whole, dtype ? { dtype } : {}));
     } finally {
       whole.dispose();
     }

@@ -10,6 +10,7 @@ import plugin as p
 from buffers import Guarded
 from correctness import DTYPE_OF, run_twice
 from plugin import view
+from quantised import FORMATS, quantised
 
 # Of float32 arithmetic, and of the rounding to the output's dtype
 BOUND = {"f32": 2e-6, "f16": 6e-4, "bf16": 4.5e-3}
@@ -209,6 +210,8 @@ def top_k_job(plugin, columns, k, dtype, seed):
 
 
 def packed_bytes(out_features, in_features, dtype):
+    if dtype in FORMATS:
+        return -(-out_features // 64) * 64 * -(-in_features // 32) * FORMATS[dtype][1]
     depth = in_features + in_features % 2 if dtype == "bf16" else in_features
     return -(-out_features // 64) * 64 * depth * (4 if dtype == "f32" else 2)
 
@@ -219,7 +222,7 @@ def pack(plugin, weight, dtype):
     memory = plugin.bytes(packed_bytes(out_features, in_features, dtype))
     memory.fill_(255)
     address = memory.data_ptr()
-    number = p.DTYPES.index(DTYPE_OF[dtype])
+    number = FORMATS[dtype][0] if dtype in FORMATS else p.DTYPES.index(DTYPE_OF[dtype])
     plugin.call("pack", p.PackArgs(weight=view(weight), packed=address, dtype=number))
     return p.PackedWeight(data=address, dtype=number, outFeatures=out_features, inFeatures=in_features), memory
 
@@ -229,18 +232,20 @@ def matmul_job(plugin, rows, columns, depth, dtypes, activation, epilogue, seed)
     x_dtype, weight_dtype, out_dtype = dtypes
     if not plugin.has("pack"):
         raise p.KernelError("pack: the table has no such row")
-    x, weight = op.random((rows, depth), x_dtype), op.random((columns, depth), weight_dtype)
+    is_quantised = weight_dtype in FORMATS
+    x, weight = op.random((rows, depth), x_dtype), op.random((columns, depth), "f32" if is_quantised else weight_dtype)
     packed, memory = pack(plugin, weight, weight_dtype)
+    kept = quantised(weight, weight_dtype) if is_quantised else weight.double()
     bias, residual = (op.random((columns,)), op.random((rows, columns), out_dtype)) if epilogue else (None, None)
     out = op.output((rows, columns), out_dtype)
     arguments = p.MatmulArgs(x=view(x), weight=packed, bias=view(bias), residual=view(residual), out=view(out.tensor))
     arguments.activation = p.ACTIVATIONS.index(activation)
     faults = op.run(arguments, [out])
-    ref = x.double() @ weight.double().t()
+    ref = x.double() @ kept.t()
     ref = activated(ref + bias.double() if epilogue else ref, activation)
     ref = ref + residual.double() if epilogue else ref
     bound = 3.0 if out_dtype == "f32" else 1.0
-    if dtypes == ("bf16", "bf16", "f32") and rows > 8:  # tensor cores cut off when they add
+    if x_dtype == "bf16" and weight_dtype != "f16" and out_dtype == "f32" and rows > 8:  # tensor cores cut off when they add
         bound = max(bound, 1 + depth / 256)
     return compare(out.tensor, ref, out_dtype, faults, bound)
 
@@ -257,6 +262,10 @@ def matmul_jobs(plugin, quick):
         ("f32", "f16", "f32"),
         ("f32", "bf16", "f32"),
         ("bf16", "f16", "bf16"),
+        ("f32", "q8_0", "f32"),
+        ("bf16", "q8_0", "f32"),
+        ("f32", "q4_0", "f32"),
+        ("bf16", "q4_0", "bf16"),
     ]
     activations = itertools.cycle(["none", "silu", "none", "gelu", "geluTanh", "relu"])
     for i, ((rows, columns, depth), dtypes) in enumerate(itertools.product(shapes, kinds)):

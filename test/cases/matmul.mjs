@@ -12,7 +12,8 @@
  * @property {boolean} [bias]
  * @property {boolean} [residual]
  * @property {boolean} [transposeB]
- * @property {FloatDType | true} [packed] the panels' dtype; true: the weight's
+ * @property {FloatDType | import("../reference/quantised.js").QuantisedDType | true} [packed] the panels' dtype; true: the
+ *   weight's
  * @property {Readonly<Record<string, FloatDType>>} [otherDTypes]
  * @property {import("../support/tensors.js").Layout} [layout]
  * @property {{ op: "gemm" | "gemv", sizes: [number, number, number][] }} [bench] sizes that are timed, the first with --quick
@@ -26,6 +27,8 @@ const make = (name, rows, inFeatures, outFeatures, more = {}) => ({ name, rows, 
 const dtypes = ["float32", "float16", "bfloat16"];
 const activations = ["silu", "gelu", "geluTanh", "relu"];
 const layouts = /** @type {const} */ (["dense", "transposed", "sliced", "columns"]);
+/** @type {import("../reference/quantised.js").QuantisedDType[]} */
+const quantised = ["q8_0", "q4_0"];
 export const products = [
   make("1 × 1 × 1", [1], 1, 1),
   make("a vector", [], 70, 33),
@@ -66,6 +69,14 @@ export const products = [
   ...dtypes.map((weight) =>
     make(`${weight} panels`, [4], 96, 80, { packed: true, otherDTypes: { b: weight, bias: "float32" }, bias: true }),
   ),
+  ...quantised.flatMap((packed) => [
+    make(`${packed}, 1 row`, [1], 544, 200, { packed, bench: { op: "gemv", sizes: [[1, 4096, 14336]] } }),
+    make(`${packed}, 1 row, a depth of no whole block`, [1], 77, 70, { packed, bias: true }),
+    make(`${packed}, 5 rows`, [5], 96, 130, { packed, bias: true, residual: true, activation: "silu" }),
+    make(`${packed}, 24 rows of views`, [2, 12], 80, 67, { packed, layout: "transposed" }),
+    make(`${packed}, 70 rows`, [70], 160, 132, { packed, bench: { op: "gemm", sizes: [[512, 2048, 2048]] } }),
+    make(`${packed} of float16, 40 rows`, [40], 65, 9, { packed, otherDTypes: { b: "float16" } }),
+  ]),
   ...layouts.map((layout) => make(`views: ${layout}`, [3, 8], 40, 36, { layout, transposeB: true })),
 ];
 

@@ -5,6 +5,7 @@ import type { Tensor } from "../../lib/index.js";
 import { type Product, products } from "./matmul.mjs";
 import * as reference from "../reference/ops.js";
 import type { Round } from "../reference/ops.js";
+import { type QuantisedDType, quantised, quantisedDTypes } from "../reference/quantised.js";
 import { type FloatDType, floatDTypes } from "../support/numbers.js";
 import { type Layout, layouts, sizeOf, type Values } from "../support/tensors.js";
 
@@ -181,7 +182,9 @@ function product({ name, rows: m, inFeatures: k, outFeatures: n, bench, ...given
     },
     reference: (g, f) => {
       const b = g.b as Values;
-      const rows = packed || transposeB ? b : transposed(b);
+      const isQuantised = quantisedDTypes.includes(packed as QuantisedDType);
+      const kept = isQuantised ? quantised(b, packed as QuantisedDType) : b;
+      const rows = packed || transposeB ? kept : transposed(kept);
       return reference.product(g.x as Values, rows, { ...(g as { bias?: Values; residual?: Values }), activation }, f);
     },
     flops: () => 2 * sizeOf(m) * k * n,

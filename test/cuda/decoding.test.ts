@@ -40,13 +40,15 @@ async function replays(body: () => Promise<void>): Promise<number> {
 }
 
 describe.each([
-  ["float32", {}],
-  ["bfloat16", {}],
-  ["float32", { attention: { window: 16 } }],
-] as const)("decoding in %s with %j", (dtype, options) => {
+  ["float32", {}, undefined],
+  ["bfloat16", {}, undefined],
+  ["float32", { attention: { window: 16 } }, undefined],
+  ["float32", {}, "q8_0"],
+  ["bfloat16", {}, "q4_0"],
+] as const)("decoding in %s with %j, weights in %s", (dtype, options, weightDtype) => {
   it("is the same recorded and op by op, on the device and on the CPU", async () => {
-    await using there = await loadModel(fixture("models", "llama"), { dtype, device: "cuda" });
-    await using here = await loadModel(fixture("models", "llama"), { dtype, device: "cpu" });
+    await using there = await loadModel(fixture("models", "llama"), { dtype, weightDtype, device: "cuda" });
+    await using here = await loadModel(fixture("models", "llama"), { dtype, weightDtype, device: "cpu" });
     const expected = await continued(here, 40, options);
     let recorded = { ids: [] as number[], logprobs: [] as number[] };
     const count = await replays(async () => {

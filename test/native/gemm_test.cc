@@ -135,9 +135,20 @@ T activated(T x, Activation activation) {
   return x;
 }
 
+// Of every block of 32: whole numbers up to `most`, one at the end of the range, times 1/64
+void makeWhole(Matrix& weight, int most) {
+  for (int64_t i = 0; i < weight.rows; ++i) {
+    for (int64_t k = 0; k < weight.columns; ++k) {
+      const bool isEnd = k % 32 == std::min<int64_t>(i % 32, (weight.columns - 1) % 32);
+      const int level = isEnd ? (most == 7 ? -8 : 127) : int(std::lround(weight.get(i, k) * float(most)));
+      weight.set(i, k, float(level) / 64);
+    }
+  }
+}
+
 struct Problem {  // with its answers for the most rows; fewer rows are its beginning
   int64_t rows, columns, depth;
-  DType xType, weightType;
+  DType xType, weightType;  // the weight's panels; of quantised ones its values are such that nothing is rounded
   Matrix x, weight, bias, residual;
   std::vector<double> exact;  // [rows][columns], before the epilogue
   std::vector<float> naive;
@@ -148,12 +159,13 @@ struct Problem {  // with its answers for the most rows; fewer rows are its begi
         xType(xType),
         weightType(weightType),
         x(rows, depth, xType, 3),
-        weight(columns, depth, weightType),
+        weight(columns, depth, info(weightType).isFloat ? weightType : DType::Float32),
         bias(1, columns, DType::Float32),
         residual(rows, columns, DType::Float32, 2),
         exact(rows * columns),
         naive(rows * columns) {
     fill(x), fill(weight), fill(bias), fill(residual);
+    if (!info(weightType).isFloat) makeWhole(weight, weightType == DType::Q8_0 ? 127 : 7);
     std::vector<float> xRow(depth), wRows(columns * depth);
     for (int64_t j = 0; j < columns; ++j) {
       for (int64_t k = 0; k < depth; ++k) wRows[j * depth + k] = weight.get(j, k);
@@ -283,7 +295,7 @@ void checkPackOfStrides(const Backend& backend, Parallel& pool) {
 int test() {
   ThreadPool one(1), many(3);
   for (DType xType : {DType::Float32, DType::BFloat16}) {
-    for (DType weightType : {DType::Float32, DType::Float16, DType::BFloat16}) {
+    for (DType weightType : {DType::Float32, DType::Float16, DType::BFloat16, DType::Q8_0, DType::Q4_0}) {
       for (int64_t columns : {1, 63, 64, 65, 1000}) {
         for (int64_t depth : {0, 1, 7, 64, 100, 1025, 2050}) {
           const int64_t rows = columns * depth > 200000 ? 33 : 100;
@@ -295,8 +307,10 @@ int test() {
     }
   }
   for (int64_t rows : {191, 200, 400}) {  // several blocks of rows
-    Problem problem(rows, 130, 70, DType::Float32, DType::BFloat16);
-    for (const Backend* backend : runnableBackends()) checkShape(*backend, one, many, problem);
+    for (DType weightType : {DType::BFloat16, DType::Q4_0}) {
+      Problem problem(rows, 130, 70, DType::Float32, weightType);
+      for (const Backend* backend : runnableBackends()) checkShape(*backend, one, many, problem);
+    }
   }
   for (const Backend* backend : runnableBackends()) checkPackOfStrides(*backend, many);
   std::printf(failures ? "%d failures\n" : "gemm_test: all good\n", failures);
