@@ -6,6 +6,8 @@ import { ceilings, evictCaches, median, plainReadSeconds, random } from "./measu
 
 const timed = products.flatMap(({ bench }) => bench ?? []);
 
+const bytesOf = { float32: 4, float16: 2, bfloat16: 2, q8_0: 34 / 32, q4_0: 18 / 32 };
+
 export function cases({ quick }) {
   const list = [];
   for (const { op, sizes } of timed)
@@ -17,11 +19,12 @@ export function cases({ quick }) {
 
 export async function measure({ op, activations, weights, rows, inFeatures, outFeatures }, { budget }) {
   const x = random(activations, [rows, inFeatures], 1);
-  const weight = random(weights, [outFeatures, inFeatures], 2);
-  const packed = packWeight(weight);
+  const isQuantised = weights.startsWith("q");
+  const weight = random(isQuantised ? "float32" : weights, [outFeatures, inFeatures], 2);
+  const packed = packWeight(weight, { dtype: weights });
   await idle();
   weight.dispose();
-  const bytes = inFeatures * outFeatures * (weights === "float32" ? 4 : 2);
+  const bytes = inFeatures * outFeatures * bytesOf[weights];
   const before = op === "gemv" ? await plainReadSeconds(bytes, budget / 2) : await ceilings();
   const seconds = await median(
     async () => {

@@ -70,11 +70,11 @@ export const products = [
     make(`${weight} panels`, [4], 96, 80, { packed: true, otherDTypes: { b: weight, bias: "float32" }, bias: true }),
   ),
   ...quantised.flatMap((packed) => [
-    make(`${packed}, 1 row`, [1], 544, 200, { packed, bench: { op: "gemv", sizes: [[1, 4096, 14336]] } }),
+    make(`${packed}, 1 row`, [1], 544, 200, { packed }),
     make(`${packed}, 1 row, a depth of no whole block`, [1], 77, 70, { packed, bias: true }),
     make(`${packed}, 5 rows`, [5], 96, 130, { packed, bias: true, residual: true, activation: "silu" }),
     make(`${packed}, 24 rows of views`, [2, 12], 80, 67, { packed, layout: "transposed" }),
-    make(`${packed}, 70 rows`, [70], 160, 132, { packed, bench: { op: "gemm", sizes: [[512, 2048, 2048]] } }),
+    make(`${packed}, 70 rows`, [70], 160, 132, { packed }),
     make(`${packed} of float16, 40 rows`, [40], 65, 9, { packed, otherDTypes: { b: "float16" } }),
   ]),
   ...layouts.map((layout) => make(`views: ${layout}`, [3, 8], 40, 36, { layout, transposeB: true })),
@@ -85,4 +85,6 @@ export const benchDTypes = [
   { activations: "bfloat16", weights: "bfloat16", targets: { gemm: 0.93, gemv: 0.95 } },
   { activations: "float32", weights: "float32", targets: { gemm: 0.92, gemv: 0.95 } },
   { activations: "float32", weights: "float16", targets: { gemm: 0.85, gemv: 0.95 } },
+  { activations: "float32", weights: "q8_0", targets: { gemm: 0.85, gemv: 0.8 } },
+  { activations: "float32", weights: "q4_0", targets: { gemm: 0.85, gemv: 0.8 } },
 ];
