@@ -23,8 +23,8 @@ std::vector<double> whole(DType packed, int rows, int columns) {
   const int most = packed == DType::Q8_0 ? 127 : 7, furthest = packed == DType::Q8_0 ? 127 : -8;
   std::vector<double> values(size_t(rows) * columns);
   for (size_t i = 0; i < values.size(); ++i) {
-    const int level = int(i * 2654435761u >> 8) % (2 * most + 1) - most;
-    values[i] = (i % columns % 32 == i / columns % 16 ? furthest : level) / 64.;
+    const int level = int(uint32_t(i) * 2654435761u >> 8) % (2 * most + 1) - most;
+    values[i] = (i % columns % 32 == i / columns % 8 ? furthest : level) / 64.;
   }
   return values;
 }
