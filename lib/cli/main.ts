@@ -3,7 +3,7 @@
 // instant, and doctor works where the addon does not load.
 import { readFileSync } from "node:fs";
 import { Argument, Command, CommanderError, Option } from "commander";
-import { exitCodes, runCommand } from "./run.js";
+import { endWithReader, exitCodes, runCommand } from "./run.js";
 import {
   factorTypes,
   parseCount,
@@ -351,6 +351,7 @@ Examples:
     }),
   );
 
+endWithReader();
 try {
   await program.parseAsync();
 } catch (error) {

@@ -18,6 +18,11 @@ export function reportError(error: unknown): void {
   if (process.env.LONGSPAN_LOG_LEVEL === "debug" && error instanceof Error) process.stderr.write(`${error.stack}\n`);
 }
 
+/** The reader of a pipe went away (`longspan … | head`): nothing is left to do, and nothing went wrong. */
+export function endWithReader(): void {
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
+}
+
 /** Runs the command; never rejects. */
 export async function runCommand(body: (signal: AbortSignal) => Promise<void>): Promise<void> {
   const controller = new AbortController();
@@ -29,8 +34,6 @@ export async function runCommand(body: (signal: AbortSignal) => Promise<void>): 
   const onInterrupt = stop(exitCodes.interrupted);
   const onTerminate = stop(exitCodes.terminated);
   process.on("SIGINT", onInterrupt).on("SIGTERM", onTerminate);
-  // The reader of a pipe went away (`longspan … | head`): nothing is left to do, and nothing went wrong.
-  process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
   try {
     await body(controller.signal);
   } catch (error) {

@@ -209,4 +209,10 @@ describe("an interrupted command", () => {
     expect(await ended).toBe(0);
     expect(out.stderr).toBe("");
   });
+  it("by a pipe that closes before its help is written ends quietly", async () => {
+    const { child, out, ended } = startLongspan(["perplexity", "--help"]);
+    child.stdout.destroy();
+    expect(await ended).toBe(0);
+    expect(out.stderr).toBe("");
+  });
 });
