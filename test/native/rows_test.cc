@@ -14,6 +14,7 @@
 
 #include "check.h"
 #include "core/backend.h"
+#include "quant/quantised.h"
 #include "plain_parallel.h"
 
 namespace longspan {

@@ -98,8 +98,9 @@ struct Array {
         return view.as<int32_t>()[at];
       case DType::Int64:
         return double(view.as<int64_t>()[at]);
+      default:
+        return 0;
     }
-    return 0;
   }
   void set(int64_t index, double value) {
     const int64_t at = offset(index);
@@ -132,6 +133,8 @@ struct Array {
         break;
       case DType::Int64:
         view.as<int64_t>()[at] = x >= 0x1p63 ? INT64_MAX : int64_t(x);
+        break;
+      default:
         break;
     }
   }
