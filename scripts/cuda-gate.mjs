@@ -15,6 +15,7 @@ const fastPaths = [
   /\battentionTile<__nv_bfloat16, (64|128), true>/, // decode
   /\btensorGemm</,
   /\bgemv<__nv_bfloat16, __nv_bfloat16,/,
+  /\bturnAndAppend\b/,
 ];
 // Where spills are a fault. ptxas gives sm_100 and sm_120 the same kernels with up to 112 bytes of them; those run this
 // portable path at a fraction of what their own instructions could.
