@@ -26,7 +26,8 @@ namespace {
   X(mergeAttention, MergeArgs)            \
   X(bucketHash, BucketHashArgs)           \
   X(linearAttention, LinearAttentionArgs) \
-  X(cacheAppend, CacheAppendArgs)
+  X(cacheAppend, CacheAppendArgs)         \
+  X(ropeAppend, RopeAppendArgs)
 
 struct Row {
   const char* name;

@@ -195,6 +195,7 @@ constexpr Backend table = {
     .bucketHash = row<bucketHash>,
     .sortTokens = row<sortTokens>,
     .cacheAppend = row<cacheAppend>,
+    .ropeAppend = row<ropeAppend>,
 };
 constexpr DeviceCalls calls = {
     .open = open,

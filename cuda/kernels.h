@@ -54,5 +54,6 @@ void mergeAttention(const MergeArgs& args, Parallel& parallel);
 void bucketHash(const BucketHashArgs& args, Parallel& parallel);
 void sortTokens(const SortTokensArgs& args, Parallel& parallel);
 void cacheAppend(const CacheAppendArgs& args, Parallel& parallel);
+void ropeAppend(const RopeAppendArgs& args, Parallel& parallel);
 
 }  // namespace longspan::cuda

@@ -30,6 +30,20 @@ __device__ inline float loadFloat(const void* data, DType dtype, int64_t at) {
   if (dtype == DType::Float16) return __half2float(static_cast<const __half*>(data)[at]);
   return __bfloat162float(static_cast<const __nv_bfloat16*>(data)[at]);
 }
+__device__ inline void storeFloat(void* data, DType dtype, int64_t at, float x) {
+  if (dtype == DType::Float32)
+    static_cast<float*>(data)[at] = x;
+  else if (dtype == DType::Float16)
+    static_cast<__half*>(data)[at] = fromFloat<__half>(x);
+  else
+    static_cast<__nv_bfloat16*>(data)[at] = fromFloat<__nv_bfloat16>(x);
+}
+// As it would be stored
+__device__ inline float rounded(float x, DType dtype) {
+  if (dtype == DType::Float32) return x;
+  if (dtype == DType::Float16) return toFloat(fromFloat<__half>(x));
+  return toFloat(fromFloat<__nv_bfloat16>(x));
+}
 
 // f(T{}) with the type of `dtype`; an error where it is no float.
 template <class F>

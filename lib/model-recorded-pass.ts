@@ -81,14 +81,11 @@ export class RecordedPass {
       let x = decoder.embed(token);
       for (let layer = 0; layer < decoder.numLayers; layer++)
         x = decoder.layer(layer, x, {
-          rotate(layer, x) {
-            const { frequencies, attentionScale } = settings.rotary[layer]!;
-            return native.rope(x, position, { frequencies, attentionScale });
-          },
           attend(layer, q, k, v) {
-            cache.append(layer, k, v);
+            const { frequencies, attentionScale } = settings.rotary[layer]!;
+            const turned = cache.ropeAppend(layer, q, k, v, position, { frequencies, attentionScale });
             const { sinks, ...options } = settings.attention[layer]!;
-            return cache.attend(layer, q, options);
+            return cache.attend(layer, turned, options);
           },
         });
       return x;

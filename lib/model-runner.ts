@@ -54,6 +54,14 @@ function queryScaleTensor(
   return new Tensor("float32", factors, [1, count, 1, 1], { device });
 }
 
+/** Where the tokens of a pass are, and what their queries are multiplied by. */
+interface Chunk {
+  first: number;
+  /** [n] int32, from `first` on. */
+  positions: Tensor;
+  scale: Tensor | undefined;
+}
+
 /** In float32: a bfloat16 factor would be off by as much as the scaling does. */
 function scaledQuery(q: Tensor, scale: Tensor): Tensor {
   return native.cast(native.multiply(native.cast(q, "float32"), scale), q.dtype);
@@ -154,9 +162,11 @@ export class ModelRunner {
     for (let start = 0; start < tokens.length; start += length) {
       const ids = tokens.subarray(start, start + length);
       const first = cache.length;
-      const idTensor = new Tensor("int32", ids, [ids.length], { device: this.device });
+      const [idTensor, positions] = [ids, ids.map((_, i) => first + i)].map(
+        (values) => new Tensor("int32", values, [ids.length], { device: this.device }),
+      ) as [Tensor, Tensor];
       const scale = queryScaleTensor(first, ids.length, settings.queryScale, this.device);
-      const pass = this.#pass(first, ids.length, cache, settings, scale);
+      const pass = this.#pass({ first, positions, scale }, cache, settings);
       let x = advance(this.decoder.embed(idTensor));
       for (let layer = 0; layer < this.decoder.numLayers; layer++) {
         await native.ready();
@@ -168,7 +178,7 @@ export class ModelRunner {
       const probe = scope(() => x.narrow(0, ids.length - 1, 1).narrow(1, 0, 1));
       const finished = probe.data();
       finished.catch(() => {});
-      for (const tensor of [probe, idTensor, scale]) tensor?.dispose();
+      for (const tensor of [probe, idTensor, positions, scale]) tensor?.dispose();
       // The chunk before is awaited only now, so that the stream never runs dry.
       await settle();
       running = { finished, done: start + ids.length };
@@ -176,19 +186,15 @@ export class ModelRunner {
     await settle();
   }
 
-  #pass(first: number, count: number, cache: KVCache, settings: PassSettings, scale: Tensor | undefined): Pass {
-    const positions = Int32Array.from({ length: count }, (_, i) => first + i);
+  #pass({ first, positions, scale }: Chunk, cache: KVCache, settings: PassSettings): Pass {
+    const scaled = (q: Tensor) => (scale ? scaledQuery(q, scale) : q);
     return {
-      rotate(layer, x) {
-        const { frequencies, attentionScale, distances } = settings.rotary[layer]!;
-        return distances ? x : native.rope(x, positions, { frequencies, attentionScale });
-      },
       attend(layer, q, k, v) {
         const [rotary, options] = [settings.rotary[layer]!, settings.attention[layer]!];
-        const query = scale ? scaledQuery(q, scale) : q;
-        if (rotary.distances) return attendRemapped(cache, layer, { q: query, k, v, first }, options, rotary);
-        cache.append(layer, k, v);
-        return attendLayer(cache, layer, query, first, options, rotary);
+        if (rotary.distances) return attendRemapped(cache, layer, { q: scaled(q), k, v, first }, options, rotary);
+        const { frequencies, attentionScale } = rotary;
+        const turned = cache.ropeAppend(layer, q, k, v, positions, { frequencies, attentionScale });
+        return attendLayer(cache, layer, scaled(turned), first, options, rotary);
       },
     };
   }

@@ -16,6 +16,7 @@ const fastPaths = [
   /\btensorGemm</,
   /\bgemv<__nv_bfloat16, __nv_bfloat16,/,
   /\bgemvQuantised</,
+  /\bturnAndAppend\b/,
 ];
 // Where spills are a fault. ptxas gives sm_100 and sm_120 the same kernels with up to 112 bytes of them; those run this
 // portable path at a fraction of what their own instructions could.

@@ -258,6 +258,10 @@ struct CacheAppendArgs {
   TensorView k, v;   // [1, n, numKVHeads, headDim]
   TensorView k2;     // of the second set of keys, where the cache has one
 };
+struct RopeAppendArgs {  // q turned, and behind the keys of a cache with one set of them k, turned alike, and v
+  RopeArgs q;
+  CacheAppendArgs append;  // of k as it was
+};
 
 struct Ceilings {  // what this machine can do, measured now with this ISA; for bench and doctor
   double float32FlopsPerSecond, bfloat16FlopsPerSecond, readBytesPerSecond;
@@ -298,6 +302,7 @@ struct Backend {
   void (*landmarkAttention)(const LandmarkArgs&, Parallel&);
   void (*copeAttention)(const CopeArgs&, Parallel&);
   void (*cacheAppend)(const CacheAppendArgs&, Parallel&);
+  void (*ropeAppend)(const RopeAppendArgs&, Parallel&);  // null on CPUs: ops/kv_cache.cc
   void (*summarise)(const SummariseArgs&, Parallel&);
   void (*selectBlocks)(const SelectBlocksArgs&, Parallel&);
   void (*selectByMass)(const SelectByMassArgs&, Parallel&);

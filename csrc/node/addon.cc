@@ -115,6 +115,9 @@ void defineCache(Exports& exports) {
   exports.define<cacheAppend>(
       "cacheAppend", {"cache", "layer", "k", "v", "k2"},
       "Appends k [1, seqLen, numKVHeads, headDim], v and, where there are two sets of keys, k2 to a layer.");
+  exports.define<ropeAppend>(
+      "ropeAppend", {"cache", "layer", "q", "k", "v", "positions", "options"},
+      "rope of q and k, and cacheAppend of k and v, in one; gives q. For a cache with one set of keys.");
   exports.define<cacheAttention>("cacheAttention", {"q", "cache", "layer", "options", "keySet"},
                                  "flashAttention of q [1, seqLenQ, numHeads, headDim] over a layer's keys.");
   exports.define<cacheTruncate>("cacheTruncate", {"cache", "length"}, "Forgets all keys from `length` on.");

@@ -17,6 +17,8 @@ const Backend& backend() {
   return picked;
 }
 
+const Backend& backendOf(const Device& device) { return device.isCpu() ? backend() : cudaBackend(); }
+
 NoKernel::NoKernel(const char* op, const Device& where)
     : Error(Error(Code::Device, concat(op, ": there is no CUDA kernel for it; move its tensors with .to(\"cpu\")"))
                 .with("device", where.name())
@@ -76,7 +78,7 @@ void enqueue(const char* op, Needs needs, const std::vector<const Tensor*>& inpu
     output->storage->writer = completion;
     bytes += int64_t(output->storage->bytes);
   }
-  const Backend& table = device.isCpu() ? backend() : cudaBackend();
+  const Backend& table = backendOf(device);
   Stream::instance().enqueue(currentOwner(), completion, bytes,
                              [work = std::move(work), &table, device, op](Parallel& parallel) {
                                DeviceScope scope(device);

@@ -17,6 +17,9 @@ const void*& currentOwner();
 // The table of kernels for tensors on the CPU (LONGSPAN_ISA, else the best this machine runs); throws Error{Device}.
 const Backend& backend();
 
+// The table of kernels for tensors on `device`.
+const Backend& backendOf(const Device& device);
+
 // Room in the queue for this output, asked for before it is allocated; throws Error{QueueFull, OutOfMemory}.
 Tensor newOutput(const char* op, DType dtype, Shape shape, const Device& device = {});
 

@@ -6,6 +6,7 @@
 #include "attention_call.h"
 #include "machine.h"
 #include "recording.h"
+#include "rope.h"
 
 namespace longspan {
 namespace {
@@ -91,6 +92,51 @@ void setDType(const char* op, const std::string& name, KVCacheStorage& storage) 
       .with("actual", name);
 }
 
+// k [1, seqLen, numKVHeads, headDim] and v [1, seqLen, numKVHeads, valueDim] as the cache was made for them
+void requireRows(const char* op, Dims& dims, const KVCacheStorage& storage, const Tensor& k, const Tensor& v) {
+  auto [batch, seqLen, numKVHeads, headDim] = dims.bind<4>(k, "k", "[batch, seqLen, numKVHeads, headDim]");
+  const int64_t valueDim = dims.bind<4>(v, "v", "[batch, seqLen, numKVHeads, valueDim]")[3];
+  dims.require(batch == 1 && numKVHeads == storage.numKVHeads && headDim == storage.headDim, "k",
+               concat("k must be [1, seqLen, ", storage.numKVHeads, ", ", storage.headDim, "] as the cache was made"),
+               toString(k.shape));
+  dims.require(valueDim == storage.valueDim, "v",
+               concat("valueDim must be ", storage.valueDim, " as the cache was made"), toString(v.shape));
+  requireDType(op, "k", k, floatDTypes);
+  requireDType(op, "v", v, floatDTypes);
+}
+
+struct Append {  // of rows for which there is room
+  LayerSnapshot shot;
+  int64_t position, length;  // of the layer, before and after
+
+  CacheAppendArgs arguments(const Tensor& k, const Tensor& v, const Tensor& k2) const {
+    KVCacheView view = shot.view;
+    view.slabs = shot.addresses.data();
+    return {view, position, k.view(), v.view(), k2.view()};
+  }
+};
+
+Append prepare(const KVCacheStorage& storage, KVCacheStorage::Layer& layer, int64_t rows) {
+  Append append{{}, layer.length, layer.length + rows};
+  const size_t slabBytes = size_t(snapshot(storage, layer).view.slabBytes());
+  while (roomOf(layer) < append.length)
+    layer.slabs.push_back(allocate(storage.device, slabBytes, "the key/value cache", true));
+  append.shot = snapshot(storage, layer, currentRecording());
+  return append;
+}
+
+// It is enqueued.
+void commit(const Append& append, KVCacheStorage::Layer& layer) {
+  if (RecordingStorage* recording = currentRecording())
+    recording->slabs.push_back(layer.slabs);
+  else
+    layer.length = append.length;
+}
+
+bool canRopeAppend(const Backend& table) {
+  return table.ropeAppend || hasRows<&Backend::rope, &Backend::cacheAppend>(table);
+}
+
 }  // namespace
 
 KVCache createKVCache(const KVCacheOptions& options) {
@@ -118,15 +164,7 @@ void cacheAppend(const KVCache& cache, int64_t layerIndex, const Tensor& k, cons
   KVCacheStorage& storage = *cache.storage;
   auto& layer = layerOf(op, cache, layerIndex);
   Dims dims(op);
-  auto [batch, seqLen, numKVHeads, headDim] = dims.bind<4>(k, "k", "[batch, seqLen, numKVHeads, headDim]");
-  int64_t valueDim = dims.bind<4>(v, "v", "[batch, seqLen, numKVHeads, valueDim]")[3];
-  dims.require(batch == 1 && numKVHeads == storage.numKVHeads && headDim == storage.headDim, "k",
-               concat("k must be [1, seqLen, ", storage.numKVHeads, ", ", storage.headDim, "] as the cache was made"),
-               toString(k.shape));
-  dims.require(valueDim == storage.valueDim, "v",
-               concat("valueDim must be ", storage.valueDim, " as the cache was made"), toString(v.shape));
-  requireDType(op, "k", k, floatDTypes);
-  requireDType(op, "v", v, floatDTypes);
+  requireRows(op, dims, storage, k, v);
   if (k2.has_value() != (storage.keySets == 2))
     badArgument(op, "k2", concat("the cache was made with keySets = ", storage.keySets));
   if (k2) {
@@ -134,23 +172,43 @@ void cacheAppend(const KVCache& cache, int64_t layerIndex, const Tensor& k, cons
     requireDType(op, "k2", *k2, floatDTypes);
   }
   const Tensor second = k2.value_or(k);
-  int64_t position = layer.length, length = position + seqLen;
-  KVCacheView shape = snapshot(storage, layer).view;
-  while (int64_t(layer.slabs.size()) * KVCacheView::keysPerSlab < length)
-    layer.slabs.push_back(allocate(storage.device, size_t(shape.slabBytes()), "the key/value cache", true));
-  RecordingStorage* recording = currentRecording();
-  if (recording)
-    recording->slabs.push_back(layer.slabs);
-  else
-    layer.length = length;
+  const Append append = prepare(storage, layer, k.shape[1]);
   Tensor order = orderOf(layer);
-  enqueue(
-      op, hasRows<&Backend::cacheAppend>, {&k, &v, &second, &order}, {&order},
-      [shot = snapshot(storage, layer, recording), position, k, v, second](const Backend& table, Parallel& parallel) {
-        KVCacheView view = shot.view;
-        view.slabs = shot.addresses.data();
-        table.cacheAppend({view, position, k.view(), v.view(), second.view()}, parallel);
-      });
+  enqueue(op, hasRows<&Backend::cacheAppend>, {&k, &v, &second, &order}, {&order},
+          [append, k, v, second](const Backend& table, Parallel& parallel) {
+            table.cacheAppend(append.arguments(k, v, second), parallel);
+          });
+  commit(append, layer);
+}
+
+Tensor ropeAppend(const KVCache& cache, int64_t layerIndex, const Tensor& q, const Tensor& k, const Tensor& v,
+                  const Integers& positions, const RopeOptions& options) {
+  const char* op = "ropeAppend";
+  KVCacheStorage& storage = *cache.storage;
+  auto& layer = layerOf(op, cache, layerIndex);
+  if (storage.keySets != 1) badArgument(op, "cache", "the cache has two sets of keys: turn them, then append both");
+  Dims dims(op);
+  const int64_t headDim = dims.bind<4>(q, "q", "[batch, seqLen, numHeads, headDim]")[3];
+  requireDType(op, "q", q, floatDTypes);
+  requireRows(op, dims, storage, k, v);
+  const Rotation rotation = rotationOf(op, dims, headDim, positions, options, q.device());
+  Tensor out = newOutput(op, q.dtype, q.shape, q.device()), order = orderOf(layer);
+  std::vector<Tensor*> outputs = {&out, &order};
+  std::optional<Tensor> turned;  // keys on their way, where no kernel does all
+  if (!backendOf(q.device()).ropeAppend)
+    outputs.push_back(&turned.emplace(newOutput(op, k.dtype, k.shape, k.device())));
+  const Append append = prepare(storage, layer, k.shape[1]);
+  Work work = [=](const Backend& table, Parallel& parallel) {
+    const std::vector<double> frequencies = rotation.readFrequencies(parallel);
+    const RopeArgs queries = rotation.arguments(q, out, frequencies);
+    if (table.ropeAppend) return table.ropeAppend({queries, append.arguments(k, v, k)}, parallel);
+    table.rope(queries, parallel);
+    table.rope(rotation.arguments(k, *turned, frequencies), parallel);
+    table.cacheAppend(append.arguments(*turned, v, *turned), parallel);
+  };
+  enqueue(op, canRopeAppend, {&q, &k, &v, &rotation.positions, &order}, outputs, std::move(work), rotation.lists());
+  commit(append, layer);
+  return out;
 }
 
 AttentionOutput cacheAttention(const Tensor& q, const KVCache& cache, int64_t layerIndex,

@@ -306,14 +306,17 @@ struct KVCache {
 KVCache createKVCache(const KVCacheOptions& options);
 void cacheAppend(const KVCache& cache, int64_t layer, const Tensor& k, const Tensor& v,
                  const std::optional<Tensor>& k2);
+// Appends k, turned, and v; q turned. For caches with one set of keys.
+Tensor ropeAppend(const KVCache& cache, int64_t layer, const Tensor& q, const Tensor& k, const Tensor& v,
+                  const Integers& positions, const RopeOptions& options);
 AttentionOutput cacheAttention(const Tensor& q, const KVCache& cache, int64_t layer,
                                const FlashAttentionOptions& options, const std::optional<int64_t>& keySet);
 struct RecordingStorage;
 struct Recording {  // of the ops of one token's pass (recording.h)
   std::shared_ptr<RecordingStorage> storage;
 };
-// From here on ops of this thread are kept, not enqueued; cacheAppend and cacheAttention work at the position in
-// step[1].
+// From here on ops of this thread are kept, not enqueued; ropeAppend, cacheAppend and cacheAttention work at the
+// position in step[1].
 void beginRecording(const Tensor& step);
 Recording endRecording();
 void dropRecording();

@@ -35,6 +35,8 @@ export interface CacheAttentionOptions {
   keySet?: 0 | 1;
 }
 
+type RopeParameters = Parameters<typeof native.rope>;
+
 export class KVCache {
   readonly shape: Readonly<KVCacheShape>;
   #native: NativeKVCache | undefined;
@@ -58,6 +60,21 @@ export class KVCache {
   /** k, v [1, n, numKVHeads, headDim] behind the keys of a layer; k2: the same keys for the second set. */
   append(layer: number, k: Tensor, v: Tensor, k2?: Tensor): void {
     native.cacheAppend(this.#handle(), layer, k, v, k2);
+  }
+  /**
+   * rope of q [1, n, numHeads, headDim] and of k, and append of the turned k and v, in one call: gives the turned q. On a
+   * CUDA device it is one kernel. positions [n] or [1, n]; options are those of rope. Shapes that are not the cache's are a
+   * ShapeError, a cache with two sets of keys is an ArgumentError.
+   */
+  ropeAppend(
+    layer: number,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    positions: RopeParameters[1],
+    options: RopeParameters[2],
+  ): Tensor {
+    return native.ropeAppend(this.#handle(), layer, q, k, v, positions, options);
   }
   /** q [1, n, numHeads, headDim] over a layer's keys; the last query is aligned with the last key. */
   attend(layer: number, q: Tensor, options: CacheAttentionOptions & { returnLse: true }): { out: Tensor; lse: Tensor };

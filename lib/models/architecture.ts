@@ -6,9 +6,10 @@ import type { DecoderConfig } from "./decoder-config.js";
 
 /** One pass of some tokens through the layers. */
 export interface Pass {
-  /** Turns heads [1, n, heads, headDim] by their positions, unless attend does so itself. */
-  rotate(layer: number, x: Tensor): Tensor;
-  /** Keeps k and v [1, n, numKVHeads, headDim] of a layer; q [1, n, numHeads, headDim] sees what the layer may see. */
+  /**
+   * Turns q [1, n, numHeads, headDim] and k [1, n, numKVHeads, headDim] by their positions and keeps k and v of the layer;
+   * q sees what the layer may see.
+   */
   attend(layer: number, q: Tensor, k: Tensor, v: Tensor): Tensor;
 }
 

@@ -48,22 +48,11 @@ class Attention {
     const { numHeads, numKVHeads, headDim } = this.config;
     const n = x.shape[0]!;
     const all = this.queryKeyValue.apply(x).reshape([1, n, numHeads + 2 * numKVHeads, headDim]);
+    const q = all.narrow(2, 0, numHeads);
+    const k = all.narrow(2, numHeads, numKVHeads);
     const v = all.narrow(2, numHeads + numKVHeads, numKVHeads);
-    const [q, k] = this.#rotated(all, pass);
-    const attended = pass.attend(this.layer, q, k, v);
+    const attended = pass.attend(this.layer, this.queryNorm?.apply(q) ?? q, this.keyNorm?.apply(k) ?? k, v);
     return this.output.apply(attended.reshape([n, numHeads * headDim]), residual);
-  }
-
-  /** q and k of all heads [1, n, numHeads + 2 numKVHeads, headDim]: normed where the model does so, then rotated. */
-  #rotated(all: Tensor, pass: Pass): [q: Tensor, k: Tensor] {
-    const { numHeads, numKVHeads } = this.config;
-    if (this.queryNorm && this.keyNorm) {
-      const q = this.queryNorm.apply(all.narrow(2, 0, numHeads));
-      const k = this.keyNorm.apply(all.narrow(2, numHeads, numKVHeads));
-      return [pass.rotate(this.layer, q), pass.rotate(this.layer, k)];
-    }
-    const both = pass.rotate(this.layer, all.narrow(2, 0, numHeads + numKVHeads));
-    return [both.narrow(2, 0, numHeads), both.narrow(2, numHeads, numKVHeads)];
   }
 }
 

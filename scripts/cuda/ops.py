@@ -76,29 +76,62 @@ def norm_job(plugin, shape, x_dtype, out_dtype, centre, seed):
     return compare(out.tensor, ref + bias.double() if centre else ref, out_dtype, faults)
 
 
+class Turning:
+    """Arguments of rope, and what they make of heads in float64."""
+
+    def __init__(self, positions, frequencies, interleaved):
+        self.positions, self.count, self.interleaved = positions, frequencies, interleaved
+        self.theta = 10000.0 ** (-torch.arange(frequencies, dtype=torch.float64) / frequencies)
+        self.held = (ctypes.c_double * frequencies)(*self.theta.tolist())
+
+    def arguments(self, x, out):
+        arguments = p.RopeArgs(
+            x=view(x), positions=view(self.positions), frequencies64=p.address(self.held), numFrequencies=self.count
+        )
+        arguments.attentionScale, arguments.interleaved, arguments.out = 1.25, self.interleaved, view(out.tensor)
+        arguments.positionStep, arguments.positionOffset = 0.5, 3.0
+        return arguments
+
+    def of(self, x):
+        angle = (self.positions.double() * 0.5 + 3.0)[..., None, None] * self.theta.to(x.device)
+        sine, cosine = angle.sin() * 1.25, angle.cos() * 1.25
+        wide, n = x.double(), self.count
+        turned = wide.clone()
+        first = slice(0, 2 * n, 2) if self.interleaved else slice(0, n)
+        second = slice(1, 2 * n, 2) if self.interleaved else slice(n, 2 * n)
+        a, b = wide[..., first], wide[..., second]
+        turned[..., first], turned[..., second] = a * cosine - b * sine, b * cosine + a * sine
+        return turned
+
+
 def rope_job(plugin, dtype, interleaved, frequencies, seed):
     op = Op(plugin, "rope", seed)
-    batch, rows, heads, dim = 2, 37, 5, 64
-    x = op.random((batch, rows, heads, dim), dtype)
-    positions = op.integers((batch, rows), 1_000_000)
-    theta = 10000.0 ** (-torch.arange(frequencies, dtype=torch.float64) / frequencies)
-    held = (ctypes.c_double * frequencies)(*theta.tolist())
+    x = op.random((2, 37, 5, 64), dtype)
+    turning = Turning(op.integers((2, 37), 1_000_000), frequencies, interleaved)
     out = op.output(x.shape, dtype)
-    arguments = p.RopeArgs(
-        x=view(x), positions=view(positions), frequencies64=p.address(held), numFrequencies=frequencies
-    )
-    arguments.attentionScale, arguments.interleaved, arguments.out = 1.25, interleaved, view(out.tensor)
-    arguments.positionStep, arguments.positionOffset = 0.5, 3.0
-    faults = op.run(arguments, [out])
-    angle = (positions.double() * 0.5 + 3.0)[:, :, None, None] * theta.to(x.device)
-    sine, cosine = angle.sin() * 1.25, angle.cos() * 1.25
-    ref = x.double().clone()
-    wide = x.double()
-    first = slice(0, 2 * frequencies, 2) if interleaved else slice(0, frequencies)
-    second = slice(1, 2 * frequencies, 2) if interleaved else slice(frequencies, 2 * frequencies)
-    a, b = wide[..., first], wide[..., second]
-    ref[..., first], ref[..., second] = a * cosine - b * sine, b * cosine + a * sine
-    return compare(out.tensor, ref, dtype, faults)
+    faults = op.run(turning.arguments(x, out), [out])
+    return compare(out.tensor, turning.of(x), dtype, faults)
+
+
+def rope_append_job(plugin, dtype, interleaved, rows, seed):
+    """Into one slab in rows of the device's layout (cuda/cache.cuh), whose pads stay as they were."""
+    op = Op(plugin, "ropeAppend", seed)
+    heads, kv_heads, dim, value_dim, position = 8, 2, 128, 80, 1024 - rows
+    cached = "bf16" if dtype == "bf16" else "f32"
+    q, k = op.random((1, rows, heads, dim), dtype), op.random((1, rows, kv_heads, dim), dtype)
+    v = op.random((1, rows, kv_heads, value_dim), dtype)
+    turning = Turning(op.integers((rows,), 1_000_000), 40, interleaved)
+    out, slab = op.output(q.shape, dtype), op.output((kv_heads * 1024 * (dim + value_dim),), cached)
+    addresses = (ctypes.c_void_p * 1)(slab.tensor.data_ptr())
+    cache = p.KVCacheView(slabs=p.address(addresses), dtype=p.DTYPES.index(DTYPE_OF[cached]), numKVHeads=kv_heads)
+    cache.headDim, cache.valueDim, cache.keySets, cache.length = dim, value_dim, 1, 1024
+    append = p.CacheAppendArgs(cache=cache, position=position, k=view(k), v=view(v), k2=view(k))
+    faults = op.run(p.RopeAppendArgs(q=turning.arguments(q, out), append=append), [out, slab])
+    kept = slab.tensor.split([kv_heads * 1024 * dim, kv_heads * 1024 * value_dim])
+    kept = [part.view(kv_heads, 1024, -1)[:, position:].transpose(0, 1) for part in kept]
+    found = torch.cat([part.double().flatten() for part in (out.tensor, *kept)])
+    expected = torch.cat([part.flatten() for part in (turning.of(q), turning.of(k), v.double())])
+    return compare(found, expected, dtype, faults)
 
 
 def activated(x, name):
@@ -285,6 +318,8 @@ def jobs(plugin, options):
     yield "norm f32 to bf16", make(norm_job, (5, 1000), "f32", "bf16", False)
     for dtype, interleaved, frequencies in itertools.product(all_dtypes, (False, True), (32, 20)):
         yield f"rope {dtype} {interleaved} {frequencies}", make(rope_job, dtype, interleaved, frequencies)
+    for dtype, interleaved, rows in itertools.product(all_dtypes, (False, True), (1, 37)):
+        yield f"ropeAppend {dtype} {interleaved} {rows}", make(rope_append_job, dtype, interleaved, rows)
     for activation, dtype, with_up in itertools.product(p.ACTIVATIONS, all_dtypes, (True, False)):
         yield f"gated {activation} {dtype} {with_up}", make(gated_job, activation, dtype, with_up)
     for multiply, dtype in itertools.product((False, True), all_dtypes):

@@ -74,7 +74,11 @@ TensorView, KVCacheView, SequenceView, PackedWeight, CopyArgs, EmbeddingArgs, No
     AttentionArgs,
     MergeArgs,
     CacheAppendArgs,
-) = (STRUCTS[name + "Args"] for name in "Gated Binary Softmax Nll TopK Pack Matmul Attention Merge CacheAppend".split())
+    RopeAppendArgs,
+) = (
+    STRUCTS[name + "Args"]
+    for name in "Gated Binary Softmax Nll TopK Pack Matmul Attention Merge CacheAppend RopeAppend".split()
+)
 ACTIVATIONS = ["none", "silu", "gelu", "geluTanh", "relu"]
 ROWS = {
     "copy": CopyArgs,
@@ -91,6 +95,7 @@ ROWS = {
     "attention": AttentionArgs,
     "mergeAttention": MergeArgs,
     "cacheAppend": CacheAppendArgs,
+    "ropeAppend": RopeAppendArgs,
 }
 
 

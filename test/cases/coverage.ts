@@ -6,7 +6,7 @@ import { compressedCases } from "./compressed-attention.js";
 import { copeCases } from "./cope.js";
 import { distanceCases, distanceSizes, dtypeOf } from "./distances.js";
 import { groupedOps, groupedShapes, dtypesOf as groupedDTypes } from "./grouped-attention.js";
-import { cacheDTypes, cacheSizes } from "./kv-cache.mjs";
+import { cacheDTypes, cacheSizes, ropeAppendCases } from "./kv-cache.mjs";
 import { dtypesOf as linearDTypes, linearCases } from "./linear.js";
 import { lshCases, lshDecodeCases } from "./lsh-attention.js";
 import { opCases } from "./ops.js";
@@ -73,5 +73,6 @@ export function patternCoverage(): Coverage {
 export function opCoverage(): Map<string, Set<FloatDType>> {
   const all = new Map<string, Set<FloatDType>>();
   for (const { op, dtypes } of opCases) all.set(op, new Set([...(all.get(op) ?? []), ...dtypes]));
+  all.set("KVCache.ropeAppend", new Set(ropeAppendCases.map(({ dtype }) => dtype)));
   return all;
 }

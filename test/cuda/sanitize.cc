@@ -130,6 +130,15 @@ std::vector<double> rounded(DType dtype, std::vector<double> values) {
   return values;
 }
 
+void turn(double* head, double position, const std::vector<double>& frequencies, double scale, bool interleaved) {
+  for (size_t i = 0; i < frequencies.size(); ++i) {
+    const size_t first = interleaved ? 2 * i : i, second = interleaved ? first + 1 : i + frequencies.size();
+    const double angle = position * frequencies[i], a = head[first], b = head[second];
+    head[first] = scale * (a * std::cos(angle) - b * std::sin(angle));
+    head[second] = scale * (b * std::cos(angle) + a * std::sin(angle));
+  }
+}
+
 void run(const char* name, const std::function<void(Parallel&)>& f) {
   Parallel parallel;
   calls->clearError();

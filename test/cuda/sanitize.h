@@ -52,6 +52,9 @@ class Values {
 // As a device keeps them
 std::vector<double> rounded(DType dtype, std::vector<double> values);
 
+// A head as rope turns it
+void turn(double* head, double position, const std::vector<double>& frequencies, double scale, bool interleaved);
+
 // The calls of a case; all of them have ended when it returns
 void run(const char* name, const std::function<void(Parallel&)>& f);
 // Reads `out` back. The largest relative error: of sums of float32 and of the dtype's rounding, or `bound`

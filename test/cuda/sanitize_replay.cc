@@ -12,6 +12,7 @@ namespace longspan::sanitize {
 namespace {
 
 constexpr int numHeads = 2, headDim = 16, runs = 5, windowed = 301;
+const std::vector<double> frequencies = {1, 0.3, 0.1, 0.03, 0.01};
 
 // What JavaScript's thread does meanwhile
 class Neighbour {
@@ -77,8 +78,9 @@ class Decoding {
       const int count = turn < 2 ? 40 : windowed;
       Values k(DType::BFloat16, {1, count, 1, headDim}, 50 + turn),
           v(DType::BFloat16, {1, count, 1, headDim}, 60 + turn);
-      run(name_, [&](Parallel& parallel) { append(first, first + count, k, v, nullptr, parallel); });
-      keep(first, k, v);
+      run(name_,
+          [&](Parallel& parallel) { table->cacheAppend(appended(first, first + count, k, v, nullptr), parallel); });
+      keep(first, k.values, v.values);
       ++turn;
     }
   }
@@ -87,7 +89,7 @@ class Decoding {
     take(position);
     const Window kind = window({1, position + 1, numHeads, 1, headDim}, before_);
     run(name_, [&](Parallel& parallel) {
-      append(position, position + 1, k_, v_, nullptr, parallel);
+      turnAndAppend(position, position + 1, nullptr, parallel);
       attend(position + 1, kind, nullptr, parallel);
     });
     judge(position);
@@ -98,7 +100,7 @@ class Decoding {
     calls->clearError();
     require(calls->beginCapture() == 0, name_);
     std::this_thread::sleep_for(std::chrono::milliseconds(2));  // the neighbour must wait
-    append(position, room_, k_, v_, lengthAt, parallel);
+    turnAndAppend(position, room_, lengthAt, parallel);
     attend(room_, window({1, room_, numHeads, 1, headDim}, before_), lengthAt, parallel);
     graph_ = calls->endCapture();
     int ignored;
@@ -107,7 +109,6 @@ class Decoding {
   }
   void replay(int position) {
     take(position);
-    step_.write({double(7 + position), double(position)});
     require(calls->runGraph(graph_) == 0 && calls->synchronise() == 0, name_);
     judge(position);
   }
@@ -118,36 +119,48 @@ class Decoding {
     view.dtype = DType::BFloat16, view.numKVHeads = 1, view.headDim = view.valueDim = headDim;
     return view;
   }
-  void append(int position, int length, const Values& k, const Values& v, const int* lengthAt, Parallel& parallel) {
+  CacheAppendArgs appended(int position, int length, const Values& k, const Values& v, const int* lengthAt) {
     KVCacheView view = slabs_.view;
     view.length = length, view.lengthAt = lengthAt;
-    table->cacheAppend({view, position, k.view(), v.view(), k.view()}, parallel);
+    return {view, position, k.view(), v.view(), k.view()};
+  }
+  void turnAndAppend(int position, int length, const int* lengthAt, Parallel& parallel) {
+    TensorView at = step_.view();
+    at.data = static_cast<int*>(at.data) + 1, at.shape[0] = 1;
+    RopeArgs rope{q_.view(), at, frequencies.data(), int64_t(frequencies.size()), 1, false, 1, 0, turned_.view()};
+    table->ropeAppend({rope, appended(position, length, k_, v_, lengthAt)}, parallel);
   }
   void attend(int length, const Window& kind, const int* lengthAt, Parallel& parallel) {
     const Sizes s = {1, length, numHeads, 1, headDim};
     const Pattern pattern(kind);
-    AttentionArgs args = argumentsOf(s, q_, out_, pattern);
+    AttentionArgs args = argumentsOf(s, turned_, out_, pattern);
     args.cache = slabs_.view;
     args.cache.length = length, args.cache.lengthAt = lengthAt;
     table->attention(args, parallel);
   }
-  void keep(int position, const Values& k, const Values& v) {
-    std::copy(k.values.begin(), k.values.end(), keys_.begin() + int64_t(position) * headDim);
-    std::copy(v.values.begin(), v.values.end(), values_.begin() + int64_t(position) * headDim);
+  void keep(int position, const std::vector<double>& k, const std::vector<double>& v) {
+    std::copy(k.begin(), k.end(), keys_.begin() + int64_t(position) * headDim);
+    std::copy(v.begin(), v.end(), values_.begin() + int64_t(position) * headDim);
+  }
+  static std::vector<double> turnedBy(int position, std::vector<double> heads) {
+    for (size_t at = 0; at < heads.size(); at += headDim) turn(&heads[at], position, frequencies, 1, false);
+    return rounded(DType::BFloat16, std::move(heads));
   }
   void take(int position) {
     q_.fill(unsigned(position) * 3 + 1, 2), k_.fill(unsigned(position) * 3 + 2), v_.fill(unsigned(position) * 3 + 3, 8);
-    keep(position, k_, v_);
+    step_.write({double(7 + position), double(position)});
+    keep(position, turnedBy(position, k_.values), v_.values);
   }
   void judge(int position) {
     std::vector<double> expected(numHeads * headDim);
+    const std::vector<double> q = turnedBy(position, q_.values);
     const int first = std::max(0, position - before_);
     for (int head = 0; head < numHeads; ++head) {
       double total = 0;
       for (int key = first; key <= position; ++key) {
         double score = 0;
         for (int d = 0; d < headDim; ++d)
-          score += q_.values[head * headDim + d] * keys_[size_t(key) * headDim + d] / std::sqrt(double(headDim));
+          score += q[head * headDim + d] * keys_[size_t(key) * headDim + d] / std::sqrt(double(headDim));
         const double weight = std::exp(score);
         total += weight;
         for (int d = 0; d < headDim; ++d) expected[head * headDim + d] += weight * values_[size_t(key) * headDim + d];
@@ -163,7 +176,7 @@ class Decoding {
   std::vector<double> keys_, values_;
   Values step_{DType::Int32, {2}, 0}, q_{DType::BFloat16, {1, 1, numHeads, headDim}, 0},
       k_{DType::BFloat16, {1, 1, 1, headDim}, 0}, v_{DType::BFloat16, {1, 1, 1, headDim}, 0},
-      out_{DType::BFloat16, {1, 1, numHeads, headDim}, 0};
+      turned_{DType::BFloat16, {1, 1, numHeads, headDim}, 0}, out_{DType::BFloat16, {1, 1, numHeads, headDim}, 0};
   void* graph_ = nullptr;
 };
 

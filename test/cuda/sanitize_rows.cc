@@ -125,20 +125,14 @@ void rope(const char* name, DType dtype, bool interleaved) {
   const int tokens = 7, heads = 3, dim = 40, turning = 16;
   Values x(dtype, {1, tokens, heads, dim}, 1), out(dtype, {1, tokens, heads, dim}, 0);
   const Values positions(DType::Int32, {tokens}, {0, 1, 2, 77, 4095, 65536, 1000000});
-  double frequencies[turning];
+  std::vector<double> frequencies(turning);
   for (int i = 0; i < turning; ++i) frequencies[i] = std::pow(10000.0, -double(i) / turning);
-  const RopeArgs args{x.view(), positions.view(), frequencies, turning, 1.25f, interleaved, 1, 0, out.view()};
+  const RopeArgs args{x.view(), positions.view(), frequencies.data(), turning, 1.25f, interleaved, 1, 0, out.view()};
   run(name, [&](Parallel& parallel) { table->rope(args, parallel); });
   std::vector<double> expected = x.values;
   for (int token = 0; token < tokens; ++token)
     for (int head = 0; head < heads; ++head)
-      for (int i = 0; i < turning; ++i) {
-        const size_t row = (size_t(token) * heads + head) * dim, first = row + (interleaved ? 2 * i : i),
-                     second = row + (interleaved ? 2 * i + 1 : i + turning);
-        const double angle = positions.values[token] * frequencies[i], a = x.values[first], b = x.values[second];
-        expected[first] = 1.25 * (a * std::cos(angle) - b * std::sin(angle));
-        expected[second] = 1.25 * (b * std::cos(angle) + a * std::sin(angle));
-      }
+      turn(&expected[(size_t(token) * heads + head) * dim], positions.values[token], frequencies, 1.25, interleaved);
   compare(name, out, expected);
 }
 

@@ -1,7 +1,7 @@
 // Attention: the lists of test/cases, as test/isa builds them.
 import { flashAttention, KVCache, patterns } from "../../../dist/index.js";
 import { attentionCases, longAttentionCases, options } from "../../../test/cases/attention.mjs";
-import { cacheDTypes, cacheSizes } from "../../../test/cases/kv-cache.mjs";
+import { cacheDTypes, cacheSizes, ropeAppendCases } from "../../../test/cases/kv-cache.mjs";
 import { patternCases, patternForms } from "../../../test/cases/patterns.mjs";
 import {
   packedLengths,
@@ -84,6 +84,30 @@ function attendCache({ queries, dtype, seqLenQ, seqLenKV, headDim, make, device,
   return { out };
 }
 
+/**
+ * Turned and appended step by step; what the cache then holds is seen through attention. It rounds no more than its
+ * inputs are: a last bit of another sine would show.
+ */
+function turnIntoCache({ dtype, values = dtype, steps, headDim, pairs, make, device, ...more }) {
+  const { heads: [numHeads, numKVHeads] = [6, 2], valueDim = headDim, first = 0, memory, options } = more;
+  const cached = dtype === "float32" ? "float32" : more.cached;
+  const cache = new KVCache({ numLayers: 1, numKVHeads, headDim, ...{ valueDim }, dtype: cached, device });
+  const frequencies = Array.from({ length: pairs }, (_, i) => 100 ** (-i / pairs));
+  const next = random(headDim + pairs);
+  let [at, turned] = [first];
+  for (const n of steps) {
+    const [q, k] = [numHeads, numKVHeads].map((h) => make(randomValues(next, [1, n, h, headDim]), dtype, memory));
+    const v = make(randomValues(next, [1, n, numKVHeads, valueDim]), values, memory);
+    const positions = Int32Array.from({ length: n }, (_, i) => at + i);
+    turned = cache.ropeAppend(0, q, k, v, positions, { frequencies, ...options });
+    at += n;
+  }
+  const q = make(randomValues(next, [1, Math.min(at - first, 20), numHeads, headDim]), dtype);
+  const { out, lse } = cache.attend(0, q, { causal: true, returnLse: true });
+  cache.dispose();
+  return { turned, out, lse };
+}
+
 export async function cache(group) {
   const sizes = group.quick ? cacheSizes : [...cacheSizes, { seqLenQ: 1, seqLenKV: 9000, headDim: 128 }];
   for (const { queries, dtype } of cacheDTypes)
@@ -91,6 +115,10 @@ export async function cache(group) {
       const named = `${queries} over ${dtype}, ${size.seqLenQ} over ${size.seqLenKV} × ${size.headDim}`;
       await group.check(named, (make, device) => attendCache({ queries, dtype, ...size, make, device }));
     }
+  for (const c of ropeAppendCases)
+    await group.check(`turned into it: ${c.name}`, (make, device) => turnIntoCache({ ...c, make, device }), {
+      inputs: c.dtype,
+    });
   for (const { name, pattern, byLength, numHeads } of patternCases(patterns, "small"))
     if (!byLength && numHeads <= 2)
       await group.check(`${name}, decoded from a cache`, (make, device) => {
