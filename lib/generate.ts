@@ -138,16 +138,17 @@ function checkedStops(stop: unknown): string[] {
   return stops;
 }
 
-/** On a device the likeliest tokens are found there, where they are all that the choice needs. */
+/** On a device the likeliest tokens are found there; all logits come down where the choice goes beyond them. */
 async function chooseNext(
   context: ModelContext,
   sampler: Sampler,
   vocabSize: number,
   signal: AbortSignal | undefined,
 ): Promise<Choice> {
-  const count = context.device === "cpu" ? undefined : sampler.likeliestNeeded(vocabSize);
-  if (count === undefined) return sampler.choose(await context.nextLogits(signal), context.tokens);
-  return sampler.chooseAmong(await context.nextLikeliest(count, signal));
+  const wanted = context.device === "cpu" ? undefined : sampler.wanted(vocabSize);
+  const all = () => context.nextLogits(signal);
+  if (wanted === undefined) return sampler.choose(await all(), context.tokens);
+  return sampler.chooseAmong(await context.nextLikeliest(wanted, signal), all);
 }
 
 /** Checks the options at the call; tokens are made as the source is asked for them. */

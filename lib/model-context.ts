@@ -18,7 +18,7 @@ import {
 } from "./options.js";
 import { native } from "./binding.js";
 import { sameRotary } from "./positions/index.js";
-import type { Likeliest } from "./sampling.js";
+import type { Likeliest, Wanted } from "./sampling.js";
 import { likeliest } from "./sampling-on-device.js";
 import { scope, type Tensor } from "./tensor.js";
 
@@ -218,9 +218,9 @@ export class ModelContext {
     const logits = await this.#next(signal);
     return (await logits.data({ ...(signal && { signal }) })) as Float32Array;
   }
-  /** Within a step: of those logits the `count` largest, found on the model's device. */
-  async nextLikeliest(count: number, signal?: AbortSignal | undefined): Promise<Likeliest> {
-    return likeliest(await this.#next(signal), count, signal);
+  /** Within a step: of those logits the largest, found on the model's device. */
+  async nextLikeliest(wanted: Wanted, signal?: AbortSignal | undefined): Promise<Likeliest> {
+    return likeliest(await this.#next(signal), wanted, signal);
   }
   async #next(signal: AbortSignal | undefined): Promise<Tensor> {
     if (this.cache.length < this.#tokens.length || !this.#logits) await this.extend([], undefined, signal);

@@ -116,6 +116,8 @@ export function argmax(x: Tensor): Tensor;
 export function topK(x: Tensor, options?: { /** how many */ k?: number; }): { /** [..., k] float32, descending */ values: Tensor; /** [..., k] int32 */ indices: Tensor; };
 /** −log softmax(logits)[target] of each row, float32. */
 export function nll(logits: Tensor, targets: Tensor | Int32Array | BigInt64Array | number[]): Tensor;
+/** nll of targets that an op chose: nobody waits to check them. */
+export function nllOfChosen(logits: Tensor, targets: Tensor | Int32Array | BigInt64Array | number[]): Tensor;
 /** Pages of keys with the highest bounds on q·k. */
 export function selectQuest(q: Tensor, k: Tensor, options?: { /** keys in a page */ pageSize?: number; /** keys that a query may see */ tokenBudget?: number; /** pages at least */ minPages?: number; /** no page behind the query's own */ causal?: boolean; }): Tensor;
 /** Chunks whose mean key scores highest, and the own. */

@@ -1,5 +1,6 @@
 // From logits to a token: repetition penalty, temperature, topK, topP, minP in that order (as transformers), then one
-// draw.
+// draw: the likeliest `headLength` tokens come first, the likeliest of all foremost, then the others by id, with topP by
+// likelihood. So most draws end among the first, which a device finds, and only a draw beyond them needs all logits.
 import { checkedNumber, wrongArgument } from "./options.js";
 import { randomNumbers } from "./random.js";
 
@@ -26,7 +27,7 @@ export interface Choice {
   logprob: number;
 }
 
-/** The largest logits of a position: all that some choices need. */
+/** The first tokens of the order in which they are drawn: all that most choices need. */
 export interface Likeliest {
   /** Largest logit first, of equals the lower id. */
   ids: ArrayLike<number>;
@@ -34,11 +35,20 @@ export interface Likeliest {
   logits: ArrayLike<number>;
   /** −log of the probability of the first. */
   nll: number;
+  /** The same at the temperature of the draw, where there are more tokens to draw from than these. */
+  drawNll?: number | undefined;
 }
 
-const mostLikeliest = 256; // as many as a device finds in one go
+/** What to find of a position for a choice. */
+export interface Wanted {
+  count: number;
+  /** Where the tokens to draw from are more than `count`: drawNll is wanted. */
+  temperature?: number;
+}
 
-type WeightOf = (index: number) => number;
+const headLength = 256; // as many as a device finds in one go
+
+type WeightOf = (logit: number) => number;
 
 /** Indices of the k largest, largest first; of equals the first. */
 export function largest(values: Float32Array, k: number): number[] {
@@ -87,27 +97,39 @@ export class Sampler {
     this.#random = randomNumbers(seed);
   }
 
-  /** How many of the likeliest tokens `chooseAmong` needs; undefined: only `choose`, from all logits, will do. */
-  likeliestNeeded(vocabSize: number): number | undefined {
+  /** What `chooseAmong` is to be given; undefined: only `choose`, from all logits, will do. */
+  wanted(vocabSize: number): Wanted | undefined {
     const { temperature, topK, repetitionPenalty } = this.#options;
-    const count = temperature === 0 ? 1 : topK;
-    return repetitionPenalty === 1 && count <= mostLikeliest && count < vocabSize ? count : undefined;
+    if (repetitionPenalty !== 1) return undefined;
+    if (temperature === 0) return { count: 1 };
+    if (topK > headLength && topK < vocabSize) return undefined;
+    const candidates = Math.min(topK, vocabSize);
+    return candidates <= headLength ? { count: candidates } : { count: headLength, temperature };
   }
 
   /** One token from the logits of a position; `history` is what the repetition penalty looks at. */
   choose(logits: Float32Array, history: Iterable<number>): Choice {
-    const logTotal = requireFinite(logSumExp(logits));
-    const tokenId = this.#pick(this.#penalised(logits, history));
-    return { tokenId, logprob: logits[tokenId]! - logTotal };
+    return this.#chooseAt(this.#random(), logits, history);
   }
 
-  /** What `choose` gives, from as many of the likeliest as `likeliestNeeded` says. */
-  chooseAmong({ ids, logits, nll }: Likeliest): Choice {
+  /** What `choose` gives, from what is `wanted`; only where the draw goes beyond that from `all` logits. */
+  async chooseAmong(found: Likeliest, all: () => Promise<Float32Array>): Promise<Choice> {
+    const { ids, logits, nll, drawNll } = found;
     requireFinite(nll);
-    const weightOf = this.#weights(logits, 0);
-    const sorted = Array.from(ids, (_, place) => place);
-    const place = this.#options.temperature === 0 ? 0 : this.#draw(this.#mostLikely(sorted, weightOf), weightOf);
+    const point = this.#random();
+    const weights = Float64Array.from(logits, this.#weightOf(logits[0]!));
+    const isAll = drawNll === undefined;
+    const total = isAll ? sum(weights) : Math.exp(drawNll);
+    const canTell = Number.isFinite(total); // logits over a tiny temperature exceed float32
+    const place = ids.length === 1 ? 0 : canTell ? this.#place(point, weights, total, isAll) : undefined;
+    if (place === undefined) return this.#chooseAt(point, await all(), []);
     return { tokenId: ids[place]!, logprob: logits[place]! - logits[0]! - nll };
+  }
+
+  #chooseAt(point: number, logits: Float32Array, history: Iterable<number>): Choice {
+    const logTotal = requireFinite(logSumExp(logits));
+    const tokenId = this.#pick(point, this.#penalised(logits, history));
+    return { tokenId, logprob: logits[tokenId]! - logTotal };
   }
 
   #penalised(logits: Float32Array, history: Iterable<number>): Float32Array {
@@ -118,60 +140,86 @@ export class Sampler {
     return changed;
   }
 
-  #pick(logits: Float32Array): number {
-    const best = largest(logits, 1)[0]!;
-    if (this.#options.temperature === 0) return best;
-    const weightOf = this.#weights(logits, best);
-    return this.#draw(this.#candidates(logits, weightOf), weightOf);
-  }
-
-  /** Probabilities at this temperature, over that of `best`. */
-  #weights(logits: ArrayLike<number>, best: number): WeightOf {
-    const { temperature } = this.#options;
-    return (index) => Math.exp((logits[index]! - logits[best]!) / temperature);
-  }
-
-  #candidates(logits: Float32Array, weightOf: WeightOf): number[] {
-    const { topK, topP } = this.#options;
+  #pick(point: number, logits: Float32Array): number {
+    const { temperature, topK } = this.#options;
+    if (temperature === 0) return largest(logits, 1)[0]!;
     const n = logits.length;
-    if (topK < n) return this.#mostLikely(largest(logits, topK), weightOf);
-    if (topP === 1) return Array.from(logits.keys());
-    // Whatever lies below this share cannot be among the fewest tokens that reach topP.
-    const weights = Float64Array.from(logits.keys(), weightOf);
-    const total = weights.reduce((a, b) => a + b, 0);
-    const least = ((1 - topP) / Math.max(1, n - 1)) * total;
-    const kept = [...weights.keys()].filter((id) => weights[id]! >= least);
-    const sorted = kept.sort((a, b) => weights[b]! - weights[a]! || a - b);
-    return fewest(sorted, weightOf, topP * total);
+    const head = largest(logits, topK < n ? topK : Math.min(headLength, n));
+    const weightOf = this.#weightOf(logits[head[0]!]!);
+    const weights = Float64Array.from(head, (id) => weightOf(logits[id]!));
+    const isAll = head.length === Math.min(topK, n);
+    const total = isAll ? sum(weights) : sum(logits, weightOf);
+    const place = this.#place(point, weights, total, isAll);
+    if (place !== undefined) return head[place]!;
+    return this.#options.topP < 1
+      ? this.#pickOfNucleus(point, logits, weightOf, total)
+      : this.#pickBeyond(point, logits, weightOf, total, head);
   }
 
-  /** Those of the topK, likeliest first, that topP leaves. */
-  #mostLikely(sorted: number[], weightOf: WeightOf): number[] {
-    const { topP } = this.#options;
-    const total = sorted.reduce((sum, index) => sum + weightOf(index), 0);
-    return topP < 1 ? fewest(sorted, weightOf, topP * total) : sorted;
+  /** The probability of a logit at this temperature, over that of the largest. */
+  #weightOf(largest: number): WeightOf {
+    const { temperature } = this.#options;
+    return (logit) => Math.exp((logit - largest) / temperature);
   }
 
-  /** One of those that minP leaves. */
-  #draw(candidates: number[], weightOf: WeightOf): number {
-    const kept = candidates.filter((index) => weightOf(index) >= this.#options.minP);
-    let left = this.#random() * kept.reduce((total, index) => total + weightOf(index), 0);
-    for (const index of kept) {
-      left -= weightOf(index);
-      if (left < 0) return index;
+  /**
+   * Where the draw falls among the first of the order, by their weights; undefined: those do not say. `total` is the
+   * weight of all that topK leaves, `isAll` whether these are all of them.
+   */
+  #place(point: number, weights: Float64Array, total: number, isAll: boolean): number | undefined {
+    const { topP, minP } = this.#options;
+    const goal = topP < 1 ? topP * total : Infinity;
+    let kept = 0;
+    let end = 0;
+    for (; end < weights.length && kept < goal && weights[end]! >= minP; end++) kept += weights[end]!;
+    const isKnown = isAll || end < weights.length || kept >= goal;
+    if (!isKnown && (topP < 1 || minP > 0)) return undefined;
+    let left = point * (isKnown ? kept : total);
+    for (let place = 0; place < end; place++) {
+      left -= weights[place]!;
+      if (left < 0) return place;
     }
-    return kept.at(-1)!;
+    return isKnown ? weights.subarray(0, end).findLastIndex((weight) => weight > 0) : undefined; // rounding
+  }
+
+  /** By likelihood, where topP leaves more than the head. */
+  #pickOfNucleus(point: number, logits: Float32Array, weightOf: WeightOf, total: number): number {
+    // Whatever lies below this share cannot be among the fewest tokens that reach topP.
+    const least = ((1 - this.#options.topP) / Math.max(1, logits.length - 1)) * total;
+    const ids = [...logits.keys()].filter((id) => weightOf(logits[id]!) >= least);
+    const sorted = ids.sort((a, b) => logits[b]! - logits[a]! || a - b);
+    const weights = Float64Array.from(sorted, (id) => weightOf(logits[id]!));
+    return sorted[this.#place(point, weights, total, true)!]!;
+  }
+
+  /** Behind the head by id: those that minP leaves. */
+  #pickBeyond(point: number, logits: Float32Array, weightOf: WeightOf, total: number, head: number[]): number {
+    const { minP } = this.#options;
+    const kept: WeightOf = (logit) => {
+      const weight = weightOf(logit);
+      return weight >= minP ? weight : 0;
+    };
+    let left = point * (minP > 0 ? sum(logits, kept) : total);
+    for (const id of head) {
+      left -= weightOf(logits[id]!);
+      if (left < 0) return id;
+    }
+    const isHead = new Set(head);
+    let last = head[0]!;
+    for (let id = 0; id < logits.length; id++) {
+      const weight = isHead.has(id) ? 0 : kept(logits[id]!);
+      left -= weight;
+      if (weight > 0) last = id;
+      if (weight > 0 && left < 0) return id;
+    }
+    return last; // rounding
   }
 }
 
-/** The beginning of `sorted` whose weights reach `goal`; at least one. */
-function fewest(sorted: number[], weightOf: WeightOf, goal: number): number[] {
-  let sum = 0;
-  const end = sorted.findIndex((id) => {
-    sum += weightOf(id);
-    return sum >= goal;
-  });
-  return end < 0 ? sorted : sorted.slice(0, end + 1);
+function sum(values: ArrayLike<number>, of: WeightOf = (value) => value): number {
+  let total = 0;
+  for (let i = 0; i < values.length; i++) total += of(values[i]!);
+  return total;
 }
 
 /** What is summed over all logits is NaN where one is NaN or +∞. */

@@ -2,7 +2,8 @@
 //   node scripts/sanitize.mjs [address | thread] [vitest arguments]
 // `address` is AddressSanitizer with UndefinedBehaviorSanitizer, each fault fatal. Leaks are not looked for: Node keeps
 // its own until the end. LONGSPAN_SANITIZED tells tests that watch resident memory that it means nothing here.
-// Without vitest arguments test/isa runs on the machine's best instruction set and on baseline: kernels are one source.
+// Kernels are one source and their checks are most of the build, so those of the machine's best instruction set and of
+// baseline are instrumented; test/isa runs on the best, the native tests on both.
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -20,22 +21,27 @@ function library(file) {
   return spawnSync(process.env.CXX ?? "g++", [`-print-file-name=${file}`], { encoding: "utf8" }).stdout.trim();
 }
 
+/** The best instruction set here, asked of an addon; "" where there is none yet. */
+function bestIsa(command, binary, environment) {
+  const code = "process.stdout.write(require(process.env.LONGSPAN_BINARY).machine().isa)";
+  const env = { ...process.env, ...environment, LONGSPAN_BINARY: binary };
+  return spawnSync(command[0], [...command.slice(1), "-e", code], { encoding: "utf8", env }).stdout;
+}
+
 function build() {
   const jobs = process.env.LONGSPAN_BUILD_JOBS ?? String(availableParallelism());
   // Warnings are judged at -O3: what -O1 says of unrolling and of values it cannot follow is another matter.
-  const switches = [`-DLONGSPAN_SANITIZE=${name}`, "-DLONGSPAN_WERROR=OFF", `-DLONGSPAN_OUTPUT=${join(folder, "out")}`];
+  const plain = bestIsa([process.execPath], join(root, "build", "Release", "longspan.node"), {});
+  const switches = [
+    `-DLONGSPAN_SANITIZE=${name}`,
+    `-DLONGSPAN_SANITIZE_ISAS=${plain ? `${plain};baseline` : ""}`,
+    "-DLONGSPAN_WERROR=OFF",
+    `-DLONGSPAN_OUTPUT=${join(folder, "out")}`,
+  ];
   return (
     run("cmake", ["-S", root, "-B", folder, "-DCMAKE_BUILD_TYPE=Release", ...switches]) === 0 &&
     run("cmake", ["--build", folder, "--parallel", jobs]) === 0
   );
-}
-
-// The suite, and test/isa on two instruction sets.
-function projects(command, environment) {
-  const code = "process.stdout.write(require(process.env.LONGSPAN_BINARY).machine().isa)";
-  const env = { ...process.env, ...environment };
-  const best = spawnSync(command[0], [...command.slice(1), "-e", code], { encoding: "utf8", env }).stdout;
-  return [...new Set(["suite", "baseline", best])].map((project) => `--project=${project}`);
 }
 
 // What the sanitizer wrote; whether it wrote anything.
@@ -69,7 +75,8 @@ function main() {
   const environment = { ...options, LONGSPAN_BINARY: binary, LD_PRELOAD: library(`lib${name[0]}san.so`) };
   // ThreadSanitizer's shadow memory wants the address space unshuffled.
   const command = name === "thread" ? ["setarch", "-R", process.execPath] : [process.execPath];
-  const wanted = vitestArguments.length > 0 ? vitestArguments : projects(command, environment);
+  const projects = ["--project=suite", `--project=${bestIsa(command, binary, environment)}`];
+  const wanted = vitestArguments.length > 0 ? vitestArguments : projects;
   const tested = run(command[0], [...command.slice(1), "scripts/test.mjs", ...wanted], environment);
   const reported = printReports();
   return native === 0 && tested === 0 && !reported ? 0 : 1;

@@ -58,7 +58,7 @@ struct NllArgs {       // out[i] = logsumexp(logits[i]) - logits[i][targets[i]]
   TensorView logits;   // [n, vocabSize] float32, float16 or bfloat16
   TensorView targets;  // [n] int32
   TensorView out;      // [n] float32
-  int64_t* badIndex;   // as in EmbeddingArgs; out is NaN there
+  int64_t* badIndex;   // as in EmbeddingArgs, null on any device; out is NaN there
 };
 struct TopKArgs {  // the k largest of the last axis, descending; ties: the lower index first; NaN last. argmax is k = 1
   TensorView x;    // [rows, n] float32, float16 or bfloat16

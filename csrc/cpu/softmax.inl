@@ -122,7 +122,7 @@ void nll(const NllArgs& args, Parallel& parallel) {
                    const int64_t target = args.targets.as<const int32_t>()[row * args.targets.strides[0]];
                    float result = __builtin_nanf("");
                    if (target < 0 || target >= n) {
-                     keepLowest(args.badIndex, row);
+                     if (args.badIndex) keepLowest(args.badIndex, row);
                    } else {
                      const int64_t at = row * logits.strides[0];
                      RunningSum total;

@@ -76,6 +76,8 @@ void defineOps(Exports& exports) {
   exports.define<argmax>("argmax", {"x"}, "Index of the largest along the last axis, int32; the first of equals.");
   exports.define<topK>("topK", {"x", "options"}, "The k largest along the last axis, descending.");
   exports.define<nll>("nll", {"logits", "targets"}, "−log softmax(logits)[target] of each row, float32.");
+  exports.define<nllOfChosen>("nllOfChosen", {"logits", "targets"},
+                              "nll of targets that an op chose: nobody waits to check them.");
 }
 
 void defineSelections(Exports& exports) {

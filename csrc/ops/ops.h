@@ -268,6 +268,7 @@ Tensor softmax(const Tensor& x);
 Tensor argmax(const Tensor& x);
 TopKOutput topK(const Tensor& x, const TopKOptions& options);
 Tensor nll(const Tensor& logits, const Integers& targets);
+Tensor nllOfChosen(const Tensor& logits, const Integers& targets);
 
 // Views share memory; reshape copies only where strides demand it.
 Tensor reshape(const Tensor& tensor, const std::vector<int64_t>& shape);

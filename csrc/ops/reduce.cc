@@ -16,6 +16,22 @@ void failOnBadIndex(const char* op, const char* what, int64_t place, int64_t lim
       .with("argument", what);
 }
 
+Tensor nllOf(const Tensor& logits, const Integers& targets, bool checked) {
+  requireDType("nll", "logits", logits, floatDTypes);
+  Dims dims("nll");
+  auto [n, vocabSize] = dims.bind<2>(logits, "logits", "[n, vocabSize]");
+  dims.bind<1>(targets.tensor, "targets", "[n]");
+  const Tensor wanted = onDevice(targets.tensor, logits.device());
+  Tensor out = newOutput("nll", DType::Float32, {n}, logits.device());
+  enqueue("nll", hasRows<&Backend::nll>, {&logits, &wanted}, {&out},
+          [=, size = vocabSize, targets = wanted](const Backend& table, Parallel& parallel) {
+            int64_t badIndex = -1;
+            table.nll({logits.view(), targets.view(), out.view(), checked ? &badIndex : nullptr}, parallel);
+            failOnBadIndex("nll", "target", badIndex, size);
+          });
+  return out;
+}
+
 }  // namespace
 
 Tensor softmax(const Tensor& x) {
@@ -57,21 +73,9 @@ Tensor argmax(const Tensor& given) {
   return reshape(indices, Shape(given.shape.begin(), given.shape.end() - 1));
 }
 
-Tensor nll(const Tensor& logits, const Integers& targets) {
-  requireDType("nll", "logits", logits, floatDTypes);
-  Dims dims("nll");
-  auto [n, vocabSize] = dims.bind<2>(logits, "logits", "[n, vocabSize]");
-  dims.bind<1>(targets.tensor, "targets", "[n]");
-  const Tensor wanted = onDevice(targets.tensor, logits.device());
-  Tensor out = newOutput("nll", DType::Float32, {n}, logits.device());
-  enqueue("nll", hasRows<&Backend::nll>, {&logits, &wanted}, {&out},
-          [=, size = vocabSize, targets = wanted](const Backend& table, Parallel& parallel) {
-            int64_t badIndex = -1;
-            table.nll({logits.view(), targets.view(), out.view(), &badIndex}, parallel);
-            failOnBadIndex("nll", "target", badIndex, size);
-          });
-  return out;
-}
+Tensor nll(const Tensor& logits, const Integers& targets) { return nllOf(logits, targets, true); }
+
+Tensor nllOfChosen(const Tensor& logits, const Integers& targets) { return nllOf(logits, targets, false); }
 
 Tensor embedding(const Integers& ids, const Tensor& weight) {
   requireDType("embedding", "weight", weight, floatDTypes);

@@ -9,9 +9,16 @@ import { fixture } from "../models/fixtures.js";
 const folder = fixture("models", "llama");
 const prompt = { tokens: Array.from({ length: 12 }, (_, i) => (i * 37) % 200) };
 const filters: SamplingOptions[] = [{}, { topP: 0.8 }, { minP: 0.2 }, { topP: 0.95, minP: 0.05 }];
+const beginThere: SamplingOptions[] = [
+  ...filters,
+  { temperature: 0.7 },
+  { temperature: 1.6, topP: 0.99 },
+  { temperature: 2, minP: 0.01 },
+];
 const chosenThere: SamplingOptions[] = [
   { temperature: 0 },
   { temperature: 0, topK: 40, topP: 0.5 },
+  { temperature: 0, topK: 290 },
   ...[1, 5, 40].flatMap((topK) =>
     [0.7, 1.3].flatMap((temperature) => filters.map((filter) => ({ topK, temperature, ...filter }))),
   ),
@@ -57,25 +64,54 @@ describe("of the same logits", () => {
   };
   it.each(Object.entries(rows))("%s: the same draws", async (_, row) => {
     using logits = new Tensor("float32", row, [1, vocabSize], { device: "cuda" });
-    for (const options of [...chosenThere, { topK: 256 }, { topK: 256, topP: 0.9, temperature: 3 }]) {
+    let asked = 0;
+    const all = async () => {
+      asked++;
+      return row;
+    };
+    for (const options of [...chosenThere, { topK: 256 }, { topK: 256, topP: 0.9, temperature: 3 }, ...beginThere]) {
       const given = { seed: 5, ...options };
       const [there, here] = [new Sampler("generate", given), new Sampler("generate", given)];
-      const found = await likeliest(logits, there.likeliestNeeded(vocabSize)!);
+      const found = await likeliest(logits, there.wanted(vocabSize)!);
+      asked = 0;
       for (let draw = 0; draw < 20; draw++) {
-        const [actual, expected] = [there.chooseAmong(found), here.choose(row, [])];
+        const [actual, expected] = [await there.chooseAmong(found, all), here.choose(row, [])];
         expect(actual.tokenId).toBe(expected.tokenId);
         expectNear([actual.logprob], [expected.logprob]);
       }
+      if (options.topK || options.temperature === 0) expect(asked).toBe(0);
+      // 256 of 3001 equal tokens: of 20 draws hardly one stays there
+      if (row === rows.flat && !options.topK && options.temperature !== 0) expect(asked).toBeGreaterThan(10);
+    }
+  });
+
+  it("a peak needs no row, whatever the options", async () => {
+    const row = Float32Array.from(rows.spread, (logit) => 40 * logit);
+    using logits = new Tensor("float32", row, [1, vocabSize], { device: "cuda" });
+    for (const options of beginThere) {
+      const sampler = new Sampler("generate", { ...options, temperature: 1, seed: 6 });
+      const found = await likeliest(logits, sampler.wanted(vocabSize)!);
+      for (let draw = 0; draw < 20; draw++) await sampler.chooseAmong(found, () => Promise.reject(new Error("a row")));
+    }
+  });
+
+  it("a temperature beyond float32 is that of the CPU", async () => {
+    using logits = new Tensor("float32", rows.spread, [1, vocabSize], { device: "cuda" });
+    for (const options of filters) {
+      const sampler = new Sampler("generate", { ...options, temperature: 1e-42 });
+      const found = await likeliest(logits, sampler.wanted(vocabSize)!);
+      const { tokenId } = await sampler.chooseAmong(found, async () => rows.spread);
+      expect(tokenId).toBe(found.ids[0]);
     }
   });
 
   it.each([Number.NaN, Infinity])("a logit %d is refused", async (bad) => {
     const row = Float32Array.from(rows.spread).fill(bad, 100, 101);
     using logits = new Tensor("float32", row, [1, vocabSize], { device: "cuda" });
-    for (const options of [{ temperature: 0 }, { topK: 5 }]) {
+    for (const options of [{ temperature: 0 }, { topK: 5 }, {}, { topP: 0.9, temperature: 0.5 }]) {
       const sampler = new Sampler("generate", options);
-      const found = await likeliest(logits, sampler.likeliestNeeded(vocabSize)!);
-      expect(() => sampler.chooseAmong(found)).toThrow("finite logits from the model");
+      const found = await likeliest(logits, sampler.wanted(vocabSize)!);
+      await expect(sampler.chooseAmong(found, async () => row)).rejects.toThrow("finite logits from the model");
       expect(() => sampler.choose(row, [])).toThrow("finite logits from the model");
     }
   });
@@ -94,12 +130,23 @@ describe("generation", () => {
     }
   });
 
+  it.each(beginThere)("%j begins with the likeliest there, and is that of the CPU", async (options) => {
+    await using there = await loadModel(folder, { device: "cuda" });
+    await using here = await loadModel(folder, { device: "cpu" });
+    const { result, sizes } = await downloads(() => generated(there, options));
+    const expected = await generated(here, options);
+    expect(result.ids).toEqual(expected.ids);
+    expectNear(result.logprobs, expected.logprobs);
+    // two lists of 256 for a token; a row only where it needs one: of 300 tokens seldom, unless a temperature is high
+    expect(sizes.filter((size) => size === 256)).toHaveLength(2 * result.ids.length);
+    const wholeRows = sizes.filter((size) => size === there.config.vocabSize).length;
+    if ((options.temperature ?? 1) <= 1) expect(wholeRows).toBeLessThan(result.ids.length / 2);
+  });
+
   it.each<SamplingOptions>([
-    {},
-    { temperature: 0.7, topP: 0.9 },
     { temperature: 0, repetitionPenalty: 1.3 },
     { topK: 5, repetitionPenalty: 1.3 },
-    { topK: 100_000 },
+    { topK: 290 },
   ])("%j takes all logits, and is that of the CPU", async (options) => {
     await using there = await loadModel(folder, { device: "cuda" });
     await using here = await loadModel(folder, { device: "cpu" });

@@ -1,6 +1,6 @@
-// The bundled default model against transformers: logits, greedy text, perplexity by length and scaling.
+// The bundled default model against transformers: logits, greedy text, perplexity by length and position scheme.
 import { describe, expect, it } from "vitest";
-import { loadModel, type LoadOptions } from "../../lib/index.js";
+import { type ContextOptions, loadModel, positions } from "../../lib/index.js";
 import { asset, fixture, floats, readJson, reference, relativeError } from "./fixtures.js";
 
 const folder = asset("books");
@@ -39,22 +39,36 @@ describe("books", () => {
     method: string;
     length: number;
     factor?: number;
+    args?: { train?: number; sinks?: number; n?: number; w?: number; k?: number; g?: number };
     nll: number;
   }
-  // test/evaluation has every method at 1024.
-  const tested = ["none 256", "none 4096", "linear 2048"];
-  const rows = readJson<Row[]>(fixture("books", "ppl.json")).filter((row) =>
-    tested.includes(`${row.method} ${row.length}`),
-  );
+  const settings: Record<string, (row: Row) => ContextOptions> = {
+    none: () => ({}),
+    linear: ({ factor }) => ({ ropeScaling: { rope_type: "linear", factor } }),
+    dynamic: ({ factor }) => ({ ropeScaling: { type: "dynamic", factor } }),
+    yarn: ({ factor }) => ({ ropeScaling: { rope_type: "yarn", factor } }),
+    logn: ({ args }) => ({ attention: { queryScale: positions.logN({ trainedLength: args!.train! }) } }),
+    rerope: ({ args }) => ({ ropeScaling: { rope_type: "rerope", window: args!.w } }),
+    leaky_rerope: ({ args }) => ({
+      ropeScaling: { rope_type: "leaky_rerope", window: args!.w, scaling_factor: args!.k },
+    }),
+    selfextend: ({ args }) => ({ ropeScaling: { rope_type: "self_extend", windowSize: args!.w, groupSize: args!.g } }),
+    lm_infinite: ({ args }) => ({ ropeScaling: { rope_type: "lm_infinite", window: args!.w, sinks: args!.n } }),
+    streaming_sinks: ({ args }) => ({ attention: { window: args!.w! - 1, sinks: args!.sinks! } }),
+  };
+  const lengths: Record<string, number[]> = { none: [256, 4096], linear: [2048] }; // test/evaluation has them at 1024
+  const rows = ["ppl.json", "ppl_methods.json"]
+    .flatMap((file) => readJson<Row[]>(fixture("books", file)))
+    .filter(({ method, length }) => method in settings && (lengths[method] ?? [1024]).includes(length));
 
-  it.each(rows)("has the reference's perplexity: $method at $length", async ({ method, length, factor, nll }) => {
-    const options: LoadOptions = method === "linear" ? { ropeScaling: { rope_type: "linear", factor } } : {};
-    await using model = await loadModel(folder, options);
+  it.each(rows)("has the reference's perplexity: $method at $length", async (row) => {
+    const { length, nll } = row;
+    await using model = await loadModel(folder);
     const ids = readJson<number[]>(fixture("books", "ppl_ids.json"));
     let sum = 0;
     let count = 0;
     for (let start = 0; start + length <= ids.length; start += length) {
-      const part = await model.nll(ids.slice(start, start + length));
+      const part = await model.nll(ids.slice(start, start + length), settings[row.method]!(row));
       sum += part.reduce((a, b) => a + b, 0);
       count += part.length;
     }
