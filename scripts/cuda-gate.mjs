@@ -13,7 +13,7 @@ const fastPaths = [
   /\battentionTile<__nv_bfloat16, (64|128), false>/, // prefill
   /\battentionTile<__half, (64|128), false>/,
   /\battentionTile<__nv_bfloat16, (64|128), true>/, // decode
-  /\btensorGemm</,
+  /\btensorGemm<.*, true, /, // rows of 16 bytes; others are copied value by value
   /\bgemv<__nv_bfloat16, __nv_bfloat16,/,
   /\bgemvQuantised</,
   /\bturnAndAppend\b/,

@@ -69,7 +69,7 @@ struct TopKArgs {  // the k largest of the last axis, descending; ties: the lowe
 // Weights are packed once, at load, the same way for every CPU: panels of 64 output features, zero-padded to 64,
 // ascending in memory in the order in which a product reads them:
 //   float32, float16 [outFeatures / 64][inFeatures][64]      bfloat16 [outFeatures / 64][inFeatures / 2][64][2]
-//   quantised (csrc/quant) [outFeatures / 64][inFeatures / 32]{float16 scales [64], words [bits][64]}
+//   quantised (csrc/quant) [outFeatures / 64][inFeatures / 32]{float16 scales [64]; bytes [32][64] or words [bits][64]}
 inline constexpr int64_t panelWidth = 64;
 // inFeatures with what pads it
 [[gnu::always_inline]] constexpr int64_t packedDepth(int64_t inFeatures, DType dtype) {

@@ -39,16 +39,26 @@ struct BFloat16Panel {
     return asFloat(i == 0 ? pairs << 16 : pairs & int(0xffff0000));
   }
 };
-// Whole numbers in the top bits of their words, so that a shift gives them their sign; times the scale, exactly.
+// Whole numbers of a step as float32; times the scale of their block, exactly. Bytes lie as they are read. Of 4 bits, a
+// lookup takes the lowest of each word, or they go through the top of it, which gives them their sign.
+LONGSPAN_INLINE Vec levelsOf(Q8_0, const char* words, int i, int j) {
+  return __builtin_convertvector(loadBytes((const int8_t*)words + i * panelWidth + j * lanes), Vec);
+}
+LONGSPAN_INLINE Vec levelsOf(Q4_0, const char* words, int i, int j) {
+  const VecInt word = ((const UnalignedVecInt*)(words + wordOf<Q4_0>(i) * panelWidth * 4))[j];
+#if LONGSPAN_LANES == 16
+  const Vec levels = {0, 1, 2, 3, 4, 5, 6, 7, -8, -7, -6, -5, -4, -3, -2, -1};
+  return _mm512_permutexvar_ps((__m512i)(word >> bitOf<Q4_0>(i)), levels);
+#else
+  return __builtin_convertvector(word << (28 - bitOf<Q4_0>(i)) >> 28, Vec);
+#endif
+}
 template <class Format>
 struct QuantisedPanel {
   static constexpr int64_t width = panelWidth, depth = quantisedBlock, unitBytes = 2 + Format::bits * 4;
   LONGSPAN_INLINE static Vec scales(const char* step, int j) { return load((const Float16*)step + j * lanes); }
   LONGSPAN_INLINE static Vec levels(const char* step, int i, int j) {
-    const char* words = step + panelWidth * (2 + wordOf<Format>(i) * 4);
-    const VecInt word = ((const UnalignedVecInt*)words)[j];
-    constexpr int spare = 32 - Format::bits;
-    return __builtin_convertvector(word << (spare - bitOf<Format>(i)) >> spare, Vec);
+    return levelsOf(Format{}, step + panelWidth * 2, i, j);
   }
   LONGSPAN_INLINE static Vec columns(const char* step, int i, int j) { return levels(step, i, j) * scales(step, j); }
 };

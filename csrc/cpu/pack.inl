@@ -69,11 +69,11 @@ void packPanel(const PackArgs& args, int64_t panel, Target* stage, const Paralle
   }
 }
 
-// A step of a panel: the blocks of its columns, first their scales, then word by word
+// A step of a panel: the blocks of its columns, first their scales, then value by value, or for 4 bits word by word
 template <class Format>
 struct QuantisedStep {
   Float16 scales[panelWidth];
-  uint32_t words[Format::bits][panelWidth];
+  uint8_t values[Format::bits * 4 * panelWidth];
 };
 
 template <class Source, class Format>
@@ -87,7 +87,13 @@ void quantisePanel(const PackArgs& args, int64_t panel, float* stage, const Para
       uint32_t words[Format::bits];
       const float scale = quantise<Format>(stage + column * stageStride + k % stageDepth, words);
       out[step].scales[column] = fromFloat<Float16>(scale);
-      for (int i = 0; i < Format::bits; ++i) out[step].words[i][column] = words[i];
+      if constexpr (Format::bits == 8) {
+        for (int i = 0; i < quantisedBlock; ++i)
+          out[step].values[i * panelWidth + column] = uint8_t(words[wordOf<Format>(i)] >> bitOf<Format>(i));
+      } else {
+        for (int i = 0; i < Format::bits; ++i)
+          __builtin_memcpy(out[step].values + (i * panelWidth + column) * 4, words + i, 4);
+      }
     }
   }
 }

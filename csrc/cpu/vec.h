@@ -110,6 +110,15 @@ LONGSPAN_INLINE Vec load(const Float16* p) {
   return asFloat((rest >= 0x7c00 ? special : asInt(magnitude)) | (bits & 0x8000) << 16);
 #endif
 }
+LONGSPAN_INLINE VecInt loadBytes(const int8_t* p) {
+#if LONGSPAN_LANES == 16
+  return (VecInt)_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i*)p));
+#elif LONGSPAN_LANES == 8
+  return (VecInt)_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i*)p));
+#else
+  return VecInt{p[0], p[1], p[2], p[3]};
+#endif
+}
 LONGSPAN_INLINE void storeExactly(BFloat16* p, Vec x) {
   VecInt bits = asInt(x), rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
   rounded = (bits & 0x7fffffff) > 0x7f800000 ? (bits >> 16 | 0x40) : rounded;
