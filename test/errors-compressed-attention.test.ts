@@ -7,27 +7,20 @@ import {
   hierarchicalAttention,
   landmarkAttention,
   linformerAttention,
-  type LongspanError,
   lunaAttention,
   ShapeError,
   Tensor,
   UnsupportedError,
 } from "../lib/index.js";
+import { type ErrorClass, refusal } from "./support/refusal.js";
 
 const zeros = (...shape: number[]) => new Tensor("float32", new Float32Array(shape.reduce((a, b) => a * b, 1)), shape);
 const q = zeros(1, 4, 2, 8);
 const loose = (value: unknown) => value as never;
 
-type Class = new (...args: never[]) => LongspanError;
-function misuse(run: () => unknown, kind: Class): string {
-  try {
-    run();
-  } catch (error) {
-    expect(error).toBeInstanceOf(kind);
-    const { name, message } = error as LongspanError;
-    return `${name}: ${message}`;
-  }
-  throw new Error("it did not throw");
+function misuse(run: () => unknown, kind: ErrorClass): string {
+  const { name, message } = refusal(run, kind);
+  return `${name}: ${message}`;
 }
 
 describe("refused", () => {

@@ -1,18 +1,10 @@
 // Misuse of the cache's ops: typed errors that name the op, the argument, what was expected and what came.
 import { describe, expect, it } from "vitest";
-import { ArgumentError, DTypeError, KVCache, type LongspanError, ShapeError, Tensor } from "../lib/index.js";
+import { ArgumentError, DTypeError, KVCache, ShapeError, Tensor } from "../lib/index.js";
 import { native } from "../lib/binding.js";
+import { type ErrorClass, refusal } from "./support/refusal.js";
 
-type Class = new (...args: never[]) => LongspanError;
-function misuse(run: () => unknown, kind: Class): string {
-  try {
-    run();
-  } catch (error) {
-    expect(error).toBeInstanceOf(kind);
-    return (error as LongspanError).message;
-  }
-  throw new Error("nothing was refused");
-}
+const misuse = (run: () => unknown, kind: ErrorClass) => refusal(run, kind).message;
 const zeros = (...shape: number[]) => new Tensor("float32", new Float32Array(shape.reduce((a, b) => a * b, 1)), shape);
 const ints = (...shape: number[]) => new Tensor("int32", new Int32Array(shape.reduce((a, b) => a * b, 1)), shape);
 

@@ -6,7 +6,6 @@ import {
   DTypeError,
   gatedLinearAttention,
   linearAttention,
-  type LongspanError,
   performerAttention,
   performerProjection,
   retention,
@@ -15,22 +14,17 @@ import {
   Tensor,
   UnsupportedError,
 } from "../lib/index.js";
+import { type ErrorClass, refusal } from "./support/refusal.js";
 
 const zeros = (...shape: number[]) => new Tensor("float32", new Float32Array(shape.reduce((a, b) => a * b, 1)), shape);
 const x = zeros(1, 4, 2, 8);
 const loose = (value: unknown) => value as never;
 
-type Class = new (...args: never[]) => LongspanError;
-function misuse(run: () => unknown, kind: Class): string {
-  try {
-    run();
-  } catch (error) {
-    expect(error).toBeInstanceOf(kind);
-    const frame = (error as Error).stack?.split("\n").find((line) => /^\s+at /.test(line));
-    expect(frame, (error as Error).stack).toContain("errors-linear.test.ts");
-    return (error as LongspanError).message;
-  }
-  throw new Error("it did not throw");
+function misuse(run: () => unknown, kind: ErrorClass): string {
+  const { message, stack } = refusal(run, kind);
+  const frame = stack?.split("\n").find((line) => /^\s+at /.test(line));
+  expect(frame, stack).toContain("errors-linear.test.ts");
+  return message;
 }
 
 const shapes: [string, () => unknown][] = [
@@ -85,7 +79,7 @@ const wrong: [string, () => unknown][] = [
   ["no beta", () => deltaNet(x, x, x, loose({}))],
 ];
 
-const messages = (list: [string, () => unknown][], kind: Class) =>
+const messages = (list: [string, () => unknown][], kind: ErrorClass) =>
   list.map(([name, run]) => `${name}: ${misuse(run, kind)}`);
 
 describe("the linear family refuses", () => {

@@ -32,26 +32,19 @@ import {
   topK,
   UnsupportedError,
 } from "../lib/index.js";
+import { type ErrorClass, refusal } from "./support/refusal.js";
 
 const zeros = (...shape: number[]) => new Tensor("float32", new Float32Array(shape.reduce((a, b) => a * b, 1)), shape);
 const integers = new Tensor("int32", [1, 2, 3], [3]);
 const q = zeros(1, 4, 2, 8);
 
-type Class = new (...args: never[]) => LongspanError;
 /** The error of `misuse`, as class and message; its stack must begin in this file. */
-function misuse(run: () => unknown, kind: Class): string {
-  try {
-    run();
-  } catch (error) {
-    expect(error).toBeInstanceOf(kind);
-    expect(error).toBeInstanceOf(LongspanError);
-    const frame = (error as Error).stack?.split("\n").find((line) => /^\s+at /.test(line));
-    expect(frame, (error as Error).stack).toContain("errors.test.ts");
-    const { name, code, message } = error as LongspanError;
-    expect((error as Error).stack).toContain(message);
-    return `${name} ${code}: ${message}`;
-  }
-  throw new Error("it did not throw");
+function misuse(run: () => unknown, kind: ErrorClass): string {
+  const { name, code, message, stack } = refusal(run, kind);
+  const frame = stack?.split("\n").find((line) => /^\s+at /.test(line));
+  expect(frame, stack).toContain("errors.test.ts");
+  expect(stack).toContain(message);
+  return `${name} ${code}: ${message}`;
 }
 const loose = (value: unknown) => value as never;
 

@@ -117,6 +117,17 @@ describe("of the same logits", () => {
   });
 });
 
+/** Generates on the device and on the CPU, the same; with the sizes of what came down from the device. */
+async function generatedAlike(options: SamplingOptions) {
+  await using there = await loadModel(folder, { device: "cuda" });
+  await using here = await loadModel(folder, { device: "cpu" });
+  const { result, sizes } = await downloads(() => generated(there, options));
+  const expected = await generated(here, options);
+  expect(result.ids).toEqual(expected.ids);
+  expectNear(result.logprobs, expected.logprobs);
+  return { ids: result.ids, sizes, vocabSize: there.config.vocabSize };
+}
+
 describe("generation", () => {
   it("is that of the CPU where the device chooses, and no row of logits comes down", async () => {
     await using there = await loadModel(folder, { device: "cuda" });
@@ -131,16 +142,11 @@ describe("generation", () => {
   });
 
   it.each(beginThere)("%j begins with the likeliest there, and is that of the CPU", async (options) => {
-    await using there = await loadModel(folder, { device: "cuda" });
-    await using here = await loadModel(folder, { device: "cpu" });
-    const { result, sizes } = await downloads(() => generated(there, options));
-    const expected = await generated(here, options);
-    expect(result.ids).toEqual(expected.ids);
-    expectNear(result.logprobs, expected.logprobs);
+    const { ids, sizes, vocabSize } = await generatedAlike(options);
     // two lists of 256 for a token; a row only where it needs one: of 300 tokens seldom, unless a temperature is high
-    expect(sizes.filter((size) => size === 256)).toHaveLength(2 * result.ids.length);
-    const wholeRows = sizes.filter((size) => size === there.config.vocabSize).length;
-    if ((options.temperature ?? 1) <= 1) expect(wholeRows).toBeLessThan(result.ids.length / 2);
+    expect(sizes.filter((size) => size === 256)).toHaveLength(2 * ids.length);
+    const wholeRows = sizes.filter((size) => size === vocabSize).length;
+    if ((options.temperature ?? 1) <= 1) expect(wholeRows).toBeLessThan(ids.length / 2);
   });
 
   it.each<SamplingOptions>([
@@ -148,13 +154,8 @@ describe("generation", () => {
     { topK: 5, repetitionPenalty: 1.3 },
     { topK: 290 },
   ])("%j takes all logits, and is that of the CPU", async (options) => {
-    await using there = await loadModel(folder, { device: "cuda" });
-    await using here = await loadModel(folder, { device: "cpu" });
-    const { result, sizes } = await downloads(() => generated(there, options));
-    const expected = await generated(here, options);
-    expect(result.ids).toEqual(expected.ids);
-    expectNear(result.logprobs, expected.logprobs);
-    expect(sizes.filter((size) => size === there.config.vocabSize)).toHaveLength(result.ids.length);
+    const { ids, sizes, vocabSize } = await generatedAlike(options);
+    expect(sizes.filter((size) => size === vocabSize)).toHaveLength(ids.length);
   });
 
   it("goes on behind an abort as if nothing had been", async () => {
